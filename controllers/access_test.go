@@ -113,6 +113,10 @@ var (
 		"spec.limits":  func(s *v1alpha1.GroupSpec) { s.Limits.RequestsPerMonth = ptr.To[int64](9e9) },
 		"spec.state":   func(s *v1alpha1.GroupSpec) { s.State = v1alpha1.GroupSuspended },
 		"spec.context": func(s *v1alpha1.GroupSpec) { s.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod"} },
+		"spec.sealedContext": func(s *v1alpha1.GroupSpec) {
+			s.SealedContext = []v1alpha1.SealedContext{{Name: "mail", SecretKeyRef: v1alpha1.SecretKeyReference{Name: "mail", Key: "token"}}}
+		},
+		"spec.keyPolicy.keysMaySet": func(s *v1alpha1.GroupSpec) { s.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"region"} },
 		"spec.allowedNamespaces": func(s *v1alpha1.GroupSpec) {
 			s.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{}}
 			s.AllowedNamespaces.Selector.MatchLabels = map[string]string{"a": "c"}
@@ -136,6 +140,7 @@ func frozen(g *v1alpha1.Group) {
 	g.Spec.Tier, g.Spec.State = "Free", v1alpha1.GroupFrozen
 	g.Spec.Limits.BytesPerMonth, g.Spec.Limits.Keys = &limit, ptr.To[int32](3)
 	g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "spec"}
+	g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan"}
 	g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
 		From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
 	}
@@ -186,6 +191,15 @@ var _ = Describe("Access", func() {
 	It("lets the owner of a Group change the owner's fields, and none of the platform's", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		people := people(ctx, w)
+		// Who writes a sealed context needs the right to read its Secrets, which no role of Groups includes.
+		bindRule(ctx, w, w.Namespace+":keyward-platform", rbacv1.PolicyRule{
+			APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"mail"}, Verbs: []string{"get"},
+		})
+		Eventually(func() error {
+			changed := group.DeepCopy()
+			platformFields["spec.sealedContext"](&changed.Spec)
+			return people["keyward-platform"].Update(ctx, changed, client.DryRunAll)
+		}).Should(Succeed())
 		for who, c := range people {
 			for name, change := range maps.All(merged(platformFields, ownerFields)) {
 				_, platforms := platformFields[name]

@@ -103,6 +103,8 @@ type Options struct {
 	Leaks LeakOptions
 	// UsageAddress is where usage over time is served, host:port; "0" or empty turns it off.
 	UsageAddress string
+	// SealedContextKeys is the directory with the keys that seal the sealed contexts of Groups; if it is empty, there are none.
+	SealedContextKeys string
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -239,6 +241,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 		},
 		&group.Reconciler{
 			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: board,
+			APIReader: mgr.GetAPIReader(), Ring: sealingRing(options.SealedContextKeys),
 		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
 		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
@@ -255,7 +258,7 @@ func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, counted
 	seals *seal.Keeper, options Options, certificate *servingcert.Certificate,
 ) error {
 	imported := &publish.Imported{}
-	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {
+	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported, Seals: seals}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{

@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // TestMetricsAreDocumented: docs/reference/metrics.md has a row for each metric of the validator, with its labels, and no other.
@@ -26,7 +28,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 		documented = append(documented, string(row[1]))
 		labels[string(row[1])] = string(row[3])
 	}
-	config := configFor(t, fakemanager.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log")
+	keys := filepath.Join(t.TempDir(), "key.pem")
+	fixture.PrincipalKey(t, keys)
+	config := configFor(t, fakemanager.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log", "--principal-key-file="+keys)
 	s, err := New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

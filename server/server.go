@@ -33,10 +33,12 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
+	"github.com/keyward-dev/keyward/server/integrations/jwks"
 	"github.com/keyward-dev/keyward/server/integrations/keyinfo"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 	"github.com/keyward-dev/keyward/server/integrations/verify"
 	"github.com/keyward-dev/keyward/server/options"
+	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/tracing"
@@ -52,6 +54,8 @@ type Server struct {
 	quotas *quota.Tracker
 	usage  *usage.Recorder
 	rates  *ratelimit.Limiter
+
+	principals *principal.Signer // nil if there is no key for them
 
 	registry *prometheus.Registry
 
@@ -89,6 +93,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	dependencies := []authorizer.Option{
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
 		authorizer.WithQuota(s.quotas), authorizer.WithRefusals(s.usage),
+		authorizer.WithPublic(throttle.New(config.Public), s.usage),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 		authorizer.WithKeys(credential.New(config.Keys)),
 		authorizer.WithTracer(tracing.New(config.Tracing)),
@@ -99,6 +104,12 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		}
 		s.decisions = decisionlog.New()
 		dependencies = append(dependencies, authorizer.WithRecorder(s.decisions))
+	}
+	if config.Principal.Path != "" {
+		if s.principals, err = principal.New(config.Principal, time.Now, log, registry); err != nil {
+			return nil, fmt.Errorf("--principal-key-file: %w", err)
+		}
+		dependencies = append(dependencies, authorizer.WithPrincipals(s.principals))
 	}
 	if config.EnvoyAccessLog {
 		s.receipts = accesslog.NewReceipts(time.Now, registry)
@@ -171,6 +182,9 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	awsauthorizer.Register(mux, a, clients)
 	holders := keyinfo.New(a, clients)
 	holders.Register(mux)
+	if s.principals != nil {
+		jwks.Register(mux, s.principals)
+	}
 	front, err := listenHTTP(listenerConfig{
 		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath,
 		smallBodies: true,
@@ -231,6 +245,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var synced sync.WaitGroup
 	synced.Go(func() { s.sync.Run(syncCtx) })
 	synced.Go(func() { s.rates.Run(syncCtx, s.store.HasGroup, s.store.HasKey) })
+	if s.principals != nil {
+		synced.Go(func() { s.principals.Run(syncCtx) })
+	}
 	defer func() {
 		goodbye()
 		synced.Wait()

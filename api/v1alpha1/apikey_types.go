@@ -78,12 +78,47 @@ type ApiKeySpec struct {
 	// +optional
 	ImportFrom *ImportSource `json:"importFrom,omitempty"`
 
+	// context is laid over the context of the Group: allowed requests with the key have these values in place of the
+	// Group's or beside them, as X-Keyward-Context-<Name>. Only names that the Group lists in keyPolicy.keysMaySet have an effect.
+	// It has at most 32 entries; names consist of letters and digits and differ in more than case, values are printable ASCII
+	// of at most 1024 characters.
+	//
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z][A-Za-z0-9]{0,62}$'))",message="names are letters and digits, start with a letter, and have at most 63 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; rename one"
+	// +optional
+	Context map[string]ContextValue `json:"context,omitempty"`
+
 	// limits of this key alone, in addition to those of its Group.
 	//
 	// +kubebuilder:default={}
 	// +kubebuilder:validation:XValidation:rule="!has(self.burst) || has(self.requestsPerSecond)",message="a burst means nothing without requestsPerSecond; set it, or remove burst",fieldPath=".burst"
 	// +optional
 	Limits RateLimit `json:"limits,omitzero"`
+
+	// clients are those that may present the key: Any, Browser or Server; default: Any. A key for browsers needs
+	// an allowed origin, also in a project that accepts requests without one. A key for servers is refused in
+	// requests that a browser sends.
+	//
+	// +optional
+	Clients Clients `json:"clients,omitempty"`
+
+	// addresses from which the key is accepted, 1 to 64 prefixes such as 192.0.2.0/24 or 2001:db8::/32; default:
+	// any address. A validation server that does not know the address of a client refuses it.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	Addresses []AddressPrefix `json:"addresses,omitempty"`
+
+	// signedURLs determines whether the key signs URLs, with which those who have no key request what is below one
+	// path, for 24 hours at most; default: false. Validation servers get a secret that is derived from the key for that.
+	// Imported keys sign none unless they have Keyward's own form.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	SignedURLs *bool `json:"signedURLs,omitempty"`
 
 	// suspended refuses the key with 403 key_suspended while it is true; default false.
 	//

@@ -31,6 +31,8 @@ const (
 	ConditionLeaked = "Leaked"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
+	// ConditionContextSealed: every value of `spec.sealedContext` is sealed for content servers; absent where there is none.
+	ConditionContextSealed = "ContextSealed"
 	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
 	ConditionQuotaLow = "QuotaLow"
 	// ConditionQuotaExceeded: a monthly quota is used up; absent where the Group has no quota.
@@ -71,6 +73,11 @@ const (
 	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonPermissionNotFound: the Group has no capability of a given name; an ApiKey that was delivered goes on with its others.
 	ReasonPermissionNotFound = "PermissionNotFound"
+	// ReasonAddressesRequired: the Group requires addresses, and the ApiKey declares none; one that was delivered is accepted from none.
+	ReasonAddressesRequired = "AddressesRequired"
+	// ReasonContextNotAllowed: the Group does not let keys set a given name of the context; an ApiKey that was delivered goes on
+	// without it.
+	ReasonContextNotAllowed = "ContextNotAllowed"
 	// ReasonGroupFrozen: the Group's state is Frozen.
 	ReasonGroupFrozen = "GroupFrozen"
 	// ReasonGroupSuspended: the Group's state is Suspended.
@@ -129,6 +136,12 @@ const (
 	ReasonTierFound = "TierFound"
 	// ReasonTierNotFound: the catalogue has no such tier; the limits stay as they were.
 	ReasonTierNotFound = "TierNotFound"
+	// ReasonSealed: every value is sealed.
+	ReasonSealed = "Sealed"
+	// ReasonSecretUnusable: a Secret or an entry of it is missing, empty or too large; that value is not sent.
+	ReasonSecretUnusable = "SecretUnusable"
+	// ReasonNoSealingKey: the manager has no key to seal with; values that were sealed before stay as they are.
+	ReasonNoSealingKey = "NoSealingKey"
 	// ReasonKeyLimitReached: the Group has as many ApiKeys as it may have.
 	ReasonKeyLimitReached = "KeyLimitReached"
 	// ReasonQuotaUsed: the message says how much of which quota is used.

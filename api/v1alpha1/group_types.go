@@ -45,6 +45,9 @@ const (
 )
 
 // GroupSpec is the desired state of a Group.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.context) || !has(self.keyPolicy) || !has(self.keyPolicy.keysMaySet) || self.keyPolicy.keysMaySet.all(k, self.context.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="a name differs from one of spec.context only in case and would become the same HTTP header; write both alike",fieldPath=".keyPolicy.keysMaySet"
+// +kubebuilder:validation:XValidation:rule="!has(self.context) || !has(self.keyPolicy) || !has(self.keyPolicy.keysMaySet) || self.context.size() + self.keyPolicy.keysMaySet.filter(k, !(k in self.context)).size() <= 32",message="spec.context and this list have at most 32 names together; remove some",fieldPath=".keyPolicy.keysMaySet"
 type GroupSpec struct {
 	// displayName is the Group's name for people, at most 128 characters; default: metadata.name.
 	//
@@ -102,6 +105,17 @@ type GroupSpec struct {
 	// +optional
 	Context map[string]ContextValue `json:"context,omitempty"`
 
+	// sealedContext are credentials of the Group for the content server alone, such as those of its payment provider, at most 8.
+	// The manager seals them with keys that the content server has, too, and they are injected into allowed requests as
+	// X-Keyward-Sealed-<Name>. Names differ in more than case.
+	//
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k.name == j.name || k.name.lowerAscii() != j.name.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; rename one"
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	SealedContext []SealedContext `json:"sealedContext,omitempty"`
+
 	// caching determines who may cache responses to allowed requests: with Private (default) only the client, such
 	// as a browser; with Shared also caches and CDNs in front of the validation server, according to the content
 	// server's Cache-Control. Such a cache serves what it has stored without asking the validation server: also after
@@ -136,6 +150,12 @@ type GroupSpec struct {
 	// +optional
 	AllowlistsFrom AllowedNamespaces `json:"allowlistsFrom,omitzero"`
 }
+
+// ContextName is the name of a context value: letters and digits, at most 63. It becomes part of the name of an HTTP header.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]{0,62}$`
+type ContextName string
 
 // ContextValue is a value that becomes an HTTP header: printable ASCII of at most 1024
 // characters without spaces at the ends.
@@ -190,12 +210,20 @@ type GroupStatus struct {
 	// +optional
 	Usage *UsageTotals `json:"usage,omitempty"`
 
+	// sealedContext are the values of spec.sealedContext as validation servers and content servers receive them, at most 8.
+	//
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	SealedContext []SealedValue `json:"sealedContext,omitempty"`
+
 	// enforcement of the latest change of the Group or of its DomainAllowlists.
 	//
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Enforced, RoutesOverlap, TierResolved, QuotaLow, QuotaExceeded, and while
+	// conditions are Ready, Enforced, RoutesOverlap, TierResolved, ContextSealed, QuotaLow, QuotaExceeded, and while
 	// they are true Reconciling, Stalled; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16

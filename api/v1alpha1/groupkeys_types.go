@@ -29,6 +29,13 @@ type KeyPolicy struct {
 	// +optional
 	AllowNever *bool `json:"allowNever,omitempty"`
 
+	// requireAddresses determines whether keys of the Group must declare from which addresses they are accepted;
+	// default: false. A key that does not is accepted from none.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	RequireAddresses *bool `json:"requireAddresses,omitempty"`
+
 	// acceptIn lists where else than in a header a request may have its key; default: nowhere. For what cannot set
 	// headers: Query is a parameter of the URL, as of iframes and images, which validation servers name with
 	// --key-query-parameter; WebSocketProtocol is the subprotocol keyward.key.<key>. URLs end up in the histories
@@ -38,6 +45,16 @@ type KeyPolicy struct {
 	// +kubebuilder:validation:MaxItems=2
 	// +optional
 	AcceptIn []KeyLocation `json:"acceptIn,omitempty"`
+
+	// keysMaySet lists the names of context values that keys may set for themselves with spec.context, in place of the
+	// Group's or beside them, at most 32 names together with those of the Group's context; default: none. Whoever may write
+	// a key of the Group decides about these values, so the list needs the verb manage, as the context does.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; remove one"
+	// +listType=set
+	// +optional
+	KeysMaySet []ContextName `json:"keysMaySet,omitempty"`
 
 	// onLeak is what happens to a key when it is reported that its text was found in public, beyond its condition
 	// Leaked and an event: Notify (default) is nothing, Suspend suspends it, Rotate replaces it with an overlap of

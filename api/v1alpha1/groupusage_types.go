@@ -163,6 +163,12 @@ type UsageCounts struct {
 
 // TrafficCounts count what is for people to see. No quota depends on it, and a crash may lose the last minutes of it.
 type TrafficCounts struct {
+	// publicRequests is how many requests for public paths were allowed without a key. They are not among requests.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	PublicRequests *int64 `json:"publicRequests,omitempty"`
+
 	// refusals counts requests with a key of the Group that were refused, by decision code; other adds up further codes.
 	//
 	// +kubebuilder:validation:MaxProperties=16

@@ -34,6 +34,8 @@ const (
 	AnnotationProject = "keyward.dev/project"
 	// AnnotationOptions has further flags of the validation server, as name=value, separated by white space.
 	AnnotationOptions = "keyward.dev/options"
+	// AnnotationPrincipalSecret is the Secret with the keys with which the sidecar signs what the headers to the content server say.
+	AnnotationPrincipalSecret = "keyward.dev/principal-secret"
 	// AnnotationCPURequest and the following three are the resources of a sidecar.
 	AnnotationCPURequest = "keyward.dev/cpu-request"
 	// AnnotationCPULimit is not set by default: every content request waits for the sidecar.

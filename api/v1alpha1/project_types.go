@@ -16,6 +16,20 @@ type Project struct {
 	// +listType=atomic
 	// +optional
 	Routes []Route `json:"routes,omitempty"`
+
+	// public are paths of this project that need no key, at most 16, with GET, HEAD and OPTIONS: /robots.txt, or
+	// /.well-known/** for a subtree, with the patterns that paths of routes have. A path is public only exactly as it is
+	// written, only while the Group is Active, and only where this project owns the request: another project, and another Group
+	// with routes for the same hosts, keep what is theirs. Such requests use nothing of a quota, and are limited by client address.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:Pattern=`^/[^\s?#]*$`
+	// +listType=set
+	// +optional
+	Public []string `json:"public,omitempty"`
 }
 
 // Route describes requests. All parts that are given must match, each with any of its values.

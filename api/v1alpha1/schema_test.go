@@ -1,6 +1,8 @@
 package v1alpha1_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -30,6 +32,19 @@ var _ = Describe("The schema", func() {
 		}
 	}
 
+	It("accepts addresses of both families, 64 of them", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
+			k.Spec.Clients = v1alpha1.ClientsServer
+			k.Spec.Addresses = append(prefixes(slices.Repeat([]string{"192.0.2.0/24"}, 62)...), prefixes("2001:db8::/32", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff/128")...)
+		})
+		empty := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey", "metadata": map[string]any{"namespace": w.Namespace, "name": "none"},
+			"spec": map[string]any{"groupRef": map[string]any{"name": "acme"}, "projects": []any{"marketing"}, "addresses": []any{}},
+		}}
+		refused(testenv.Admin.Create(ctx, empty), "spec.addresses")
+	})
+
 	DescribeTable("refuses an ApiKey", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {
 		w.CreateGroup(ctx)
 		refused(testenv.Admin.Create(ctx, w.NewKey(change)), mentions...)
@@ -46,6 +61,16 @@ var _ = Describe("The schema", func() {
 			k.Spec.Rotation.Window = &v1alpha1.RotationWindow{Days: []v1alpha1.Weekday{"Sat", "Sat"}}
 		}, "spec.rotation.window.days", "each is named once"),
 		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
+		Entry("with clients that are none", func(k *v1alpha1.ApiKey) { k.Spec.Clients = "Human" }, "spec.clients"),
+		Entry("with an address without a length", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.7") }, "spec.addresses[0]",
+			"such as 192.0.2.0/24, 192.0.2.7/32"),
+		Entry("with an address that is none", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.0/24", "192.0.2.300/32") },
+			"spec.addresses[1]"),
+		Entry("with a mapped address", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("::ffff:192.0.2.0/120") }, "without ::ffff:"),
+		Entry("with bits after the prefix", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.7/24") }, "bits after the prefix are set"),
+		Entry("with all addresses", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("::/0") }, "leave addresses out"),
+		Entry("with 65 addresses", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes(slices.Repeat([]string{"192.0.2.0/24"}, 65)...) },
+			"spec.addresses", "at most 64"),
 		Entry("with a description of 501 characters", func(k *v1alpha1.ApiKey) { k.Spec.Description = strings.Repeat("ä", 501) },
 			"spec.description"),
 		Entry("with two expiries", func(k *v1alpha1.ApiKey) {
@@ -194,6 +219,27 @@ var _ = Describe("The schema", func() {
 		Entry("with a context value that would add a header", func(g *v1alpha1.Group) {
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a\r\nX-Admin: 1"}
 		}, "spec.context"),
+		Entry("that lets keys set what would be the same header as a value of its own", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a"}
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "Bucket"}
+		}, "spec.keyPolicy.keysMaySet", "write both alike"),
+		Entry("that lets keys set two names of the same header", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "Plan"}
+		}, "spec.keyPolicy.keysMaySet", "remove one"),
+		Entry("that lets keys set a name that is no header's", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"my plan"}
+		}, "spec.keyPolicy.keysMaySet[0]"),
+		Entry("whose keys may have more values together with it than a Group alone", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"plan": "a"}
+			g.Spec.KeyPolicy.KeysMaySet = names(32)
+		}, "spec.keyPolicy.keysMaySet", "at most 32 names together"),
+		Entry("with sealed names that differ in case only", func(g *v1alpha1.Group) {
+			ref := v1alpha1.SecretKeyReference{Name: "a", Key: "b"}
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail", SecretKeyRef: ref}, {Name: "Mail", SecretKeyRef: ref}}
+		}, "spec.sealedContext", "rename one"),
+		Entry("with a sealed value of no Secret", func(g *v1alpha1.Group) {
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail"}}
+		}, "spec.sealedContext[0].secretKeyRef"),
 		Entry("with a prefix that has an underscore", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Prefix = "my_kw" },
 			"spec.keyPolicy.prefix"),
 		Entry("with a default beyond the longest", func(g *v1alpha1.Group) {
@@ -241,6 +287,7 @@ var _ = Describe("The schema", func() {
 				Methods: []string{"GET"}, Query: map[string]v1alpha1.QueryValues{"siteId": {"42"}},
 			}}
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod", "bucketName": "acme media"}
+			g.Spec.KeyPolicy.KeysMaySet = append(names(30), "database")
 		})
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
 			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example",
@@ -248,8 +295,27 @@ var _ = Describe("The schema", func() {
 				"tauri://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
 				"moz-extension://0a5e3b2c-90d1-4f6a-8a43-123456789012"}
 		}))).To(Succeed())
-		key := w.CreateKey(ctx)
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
+			k.Spec.Context = map[string]v1alpha1.ContextValue{"database": "trial", "n0": ""}
+		})
 		Expect(key.Spec.Permissions).To(Equal([]v1alpha1.PermissionName{v1alpha1.PermissionRead}))
 		Expect(key.Spec.Secret.Template.Type).To(Equal("Opaque"))
 	})
 })
+
+// prefixes are addresses as a key declares them.
+func prefixes(texts ...string) []v1alpha1.AddressPrefix {
+	all := make([]v1alpha1.AddressPrefix, 0, len(texts))
+	for _, text := range texts {
+		all = append(all, v1alpha1.AddressPrefix(text))
+	}
+	return all
+}
+
+// names are names of context values, from n0 on.
+func names(n int) (list []v1alpha1.ContextName) {
+	for i := range n {
+		list = append(list, v1alpha1.ContextName(fmt.Sprint("n", i)))
+	}
+	return list
+}

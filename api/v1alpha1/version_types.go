@@ -85,6 +85,15 @@ type KeyVersion struct {
 	// +required
 	Digest string `json:"digest,omitempty"`
 
+	// urlSecret is the secret with which the version signs URLs, encrypted so that only the manager reads it; absent
+	// unless spec.signedURLs is set.
+	//
+	// +kubebuilder:validation:MinLength=83
+	// +kubebuilder:validation:MaxLength=83
+	// +kubebuilder:validation:Pattern=`^v1\.[A-Za-z0-9_-]{80}$`
+	// +optional
+	URLSecret string `json:"urlSecret,omitempty"`
+
 	// trigger is the value of rotation.trigger when the version was added.
 	//
 	// +kubebuilder:validation:MinLength=1

@@ -49,6 +49,9 @@ func parseFlags() (*settings, error) {
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.StringVar(&s.sinksFile, "sinks-file", "",
 		"YAML file with the sinks that the logs of Groups are sent to, docs/sinks.md; without it they are sent nowhere")
+	flag.StringVar(&s.SealedContextKeys, "sealed-context-keys", "",
+		"directory with the keys that seal the sealed contexts of Groups for content servers, such as a mounted Secret, "+
+			"docs/how-to/sealed-context.md; without it they are not sent")
 	flag.StringVar(&s.endpoint, "otlp-endpoint", "",
 		"URL of an OpenTelemetry collector that receives traces over OTLP, such as http://collector:4318; default from "+
 			"OTEL_EXPORTER_OTLP_ENDPOINT; without either nothing is traced")

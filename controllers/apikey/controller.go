@@ -97,6 +97,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if changed, err := r.updateURLSecrets(ctx, key, found); changed || err != nil {
+		return stale(err)
+	}
 	if problem := found.input.Problem; problem != nil && problem.Elsewhere && len(key.Status.Versions) == 0 {
 		if wait := conditions.GraceLeft(key, key.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil

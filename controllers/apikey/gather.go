@@ -139,7 +139,7 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 // manager, a server that connects or disconnects cause no writes.
 func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, f *facts) {
 	f.recordID = publish.NoRecord
-	if record := publish.KeyRecord(key, f.input.Granted); record != nil {
+	if record := publish.SigningKeyRecord(key, f.input.Granted, f.keys.OpenURLSecret); record != nil {
 		f.recordID = publish.RecordID(record)
 	}
 	was := key.Status.Enforcement

@@ -112,6 +112,33 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 		Eventually(latest).Should(BeNil())
 	})
 
+	It("goes on without the context that its Group does not let keys set, and with it later", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan"} })
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.Context = map[string]v1alpha1.ContextValue{"plan": "trial"} })
+		latest := follow(ctx)
+		reach := func(check func(Gomega, *v1alpha1.ApiKey)) {
+			w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+				latest()
+				check(g, k)
+			})
+		}
+		published := func() map[string]string { return latest().GetContext() }
+		reach(testenv.Ready)
+		Expect(published()).To(Equal(map[string]string{"plan": "trial"}))
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
+			k.Spec.Context = map[string]v1alpha1.ContextValue{"plan": "gold", "database": "globex"}
+		})
+		reach(goesOn(v1alpha1.ReasonContextNotAllowed, `projects "marketing", permissions "read", context "plan"`))
+		Expect(published()).To(Equal(map[string]string{"plan": "gold"}))
+
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "database"} })
+		Eventually(published).Should(HaveKeyWithValue("database", "globex"), "without a reconciliation of the key")
+		reach(testenv.Ready)
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.KeysMaySet = nil })
+		Eventually(published).Should(BeEmpty())
+		reach(goesOn(v1alpha1.ReasonContextNotAllowed, `projects "marketing", permissions "read"`))
+	})
+
 	It("is not minted before all of it is granted", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		latest := follow(ctx)

@@ -1,15 +1,14 @@
 package apikey
 
 import (
-	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// groupConcernsKeys passes on changes of Groups that the status of their keys may depend on. The context does not concern them: it is
-// in the record of the Group, and may change often, while a Group may have very many keys.
+// groupConcernsKeys passes on changes of Groups that the status of their keys may depend on.
 func groupConcernsKeys() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.Group)
@@ -20,8 +19,6 @@ func groupConcernsKeys() predicate.Predicate {
 		if was.Generation == is.Generation && was.UID == is.UID {
 			return false
 		}
-		before, after := was.Spec, is.Spec
-		before.Context, after.Context = nil, nil
-		return was.UID != is.UID || is.DeletionTimestamp != nil || !equality.Semantic.DeepEqual(before, after)
+		return was.UID != is.UID || is.DeletionTimestamp != nil || grant.ConcernsKeys(was.Spec, is.Spec)
 	}}
 }

@@ -54,7 +54,8 @@ const (
 func problems(event string) []Reason {
 	return reasons(event,
 		v1alpha1.ReasonGroupNotFound, v1alpha1.ReasonNamespaceNotAllowed, v1alpha1.ReasonProjectNotFound,
-		v1alpha1.ReasonPermissionNotFound, v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec,
+		v1alpha1.ReasonPermissionNotFound, v1alpha1.ReasonAddressesRequired, v1alpha1.ReasonContextNotAllowed,
+		v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec,
 		v1alpha1.ReasonSecretConflict, v1alpha1.ReasonSecretRefused, v1alpha1.ReasonSecretTemplateInvalid,
 		v1alpha1.ReasonImportRefused, v1alpha1.ReasonRestoreRefused, v1alpha1.ReasonTextRevoked,
 		v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonAllowlistsTooLarge, v1alpha1.ReasonRecordTooLarge)
@@ -122,6 +123,10 @@ var types = []Type{
 	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
+	},
+	{
+		Name: v1alpha1.ConditionContextSealed, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
+		Reasons: append(reasons(warning, v1alpha1.ReasonSecretUnusable, v1alpha1.ReasonNoSealingKey), Reason{v1alpha1.ReasonSealed, silent}),
 	},
 	{
 		Name: v1alpha1.ConditionRoutesOverlap, Kinds: []string{Group}, Normal: metav1.ConditionFalse,

@@ -5,6 +5,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -25,6 +26,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/pkg/sealedcontext"
 )
 
 // Reconciler reconciles Groups.
@@ -36,6 +38,11 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 	// Totals has what is used of Groups, for their status; nil if nothing is counted.
 	Totals *totals.Board
+	// APIReader reads Secrets past the cache, and Ring the keys that seal them; nil if there are none.
+	APIReader client.Reader
+	Ring      func() (*sealedcontext.Ring, error)
+
+	counts *counts
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=list;watch
@@ -51,6 +58,9 @@ const recordTooLarge = "spec: the Group is too large to be sent to validation se
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	group, err := cache.Group(ctx, r.Client, request.NamespacedName)
 	if err != nil || group == nil {
+		if err == nil {
+			r.counts.forget(request.NamespacedName)
+		}
 		if err == nil && r.Totals != nil {
 			r.Totals.Forget(request.NamespacedName)
 		}
@@ -73,15 +83,19 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	active, err := r.activeKeys(ctx, group)
+	active, err := r.counts.of(client.ObjectKeyFromObject(group), func() (int, error) { return r.activeKeys(ctx, group) })
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	before := group.DeepCopy()
 	resolution := r.Tiers.Resolve(group)
 	group.Status.Limits = resolution.Limits
-	// New limits are published with the status, and so never delayed.
-	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
+	if err := r.sealContext(ctx, group); err != nil {
+		return ctrl.Result{}, err
+	}
+	// New limits and sealed values are published with the status, and so never delayed.
+	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits) &&
+		slices.Equal(before.Status.SealedContext, group.Status.SealedContext)
 	record := publish.GroupRecord(group, allowlists)
 	recordID := publish.RecordID(record)
 	enforcement, asked := r.enforcement(group, recordID)
@@ -97,7 +111,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	}
 	used := r.use(group)
 	quota.Describe(group, r.Clock.Now())
-	result := ctrl.Result{RequeueAfter: quota.Changes(group, r.Clock.Now())}
+	result := ctrl.Result{RequeueAfter: sooner(quota.Changes(group, r.Clock.Now()), checkSecrets(group))}
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.SetEnforced(enforcement, recordID)

@@ -37,13 +37,14 @@ const workers = 4
 
 // Setup registers the reconciler with the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.counts = newCounts()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("group").
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: denial.RateLimiter()}).
 		For(&v1alpha1.Group{}, builder.WithPredicates(notOnlyUsage())).
 		Watches(&v1alpha1.DomainAllowlist{}, later(allowlistDelay, groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ApiKey{}, later(countDelay, groupOfKey), builder.WithPredicates(activityChanged())).
+		Watches(&v1alpha1.ApiKey{}, later(countDelay, r.countAgain), builder.WithPredicates(activityChanged())).
 		WatchesRawSource(r.enforcements()).
 		WatchesRawSource(r.totals()).
 		Complete(denial.Wrap(r))
@@ -77,12 +78,15 @@ func groupOfAllowlist(object client.Object) (types.NamespacedName, bool) {
 	return cache.GroupName(list.Spec.GroupRef, list.Namespace), true
 }
 
-func groupOfKey(object client.Object) (types.NamespacedName, bool) {
+// countAgain returns the Group of a key, whose keys are to be counted again.
+func (r *Reconciler) countAgain(object client.Object) (types.NamespacedName, bool) {
 	key, ok := object.(*v1alpha1.ApiKey)
 	if !ok {
 		return types.NamespacedName{}, false
 	}
-	return cache.GroupName(key.Spec.GroupRef, key.Namespace), true
+	name := cache.GroupName(key.Spec.GroupRef, key.Namespace)
+	r.counts.forget(name)
+	return name, true
 }
 
 // later enqueues the Group of an object after the delay, and once for many objects.

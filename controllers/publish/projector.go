@@ -18,6 +18,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
@@ -33,6 +34,8 @@ type Projector struct {
 	Cache ctrlcache.Cache
 	// Imported, where set, records which keys have keyed digests.
 	Imported *Imported
+	// Seals, where set, opens the secrets of signed URLs.
+	Seals *seal.Keeper
 
 	mu sync.Mutex
 	// keysFollow is true until Start comes to the ApiKeys, which then are all published.
@@ -179,13 +182,14 @@ func (p *Projector) takeEarly() (namespaces map[string]bool, groups map[types.Na
 	return namespaces, groups, scopes, false
 }
 
-// groupMatters reports whether a change of a Group changes its record. Of the status, the record has the limits and the
-// tier only; the rest changes often, and reading all keys of the Group each time would delay changes that matter.
+// groupMatters reports whether a change of a Group changes its record. Of the status, the record has the limits, the
+// tier and the sealed context only; the rest changes often, and reading all keys of the Group each time would delay changes that matter.
 func groupMatters(was, is client.Object) bool {
 	before, _ := was.(*v1alpha1.Group)
 	after, _ := is.(*v1alpha1.Group)
 	return specChanged(was, is) || before != nil && after != nil &&
-		(tierOf(before) != tierOf(after) || !proto.Equal(limitsRecord(before), limitsRecord(after)))
+		(tierOf(before) != tierOf(after) || !proto.Equal(limitsRecord(before), limitsRecord(after)) ||
+			!maps.Equal(sealedRecord(before), sealedRecord(after)))
 }
 
 func specChanged(was, is client.Object) bool {
@@ -253,14 +257,15 @@ func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error 
 	if err != nil {
 		return err
 	}
-	if record := KeyRecord(key, granted); record != nil {
+	record, err := p.record(ctx, key, granted)
+	if record != nil {
 		p.Imported.note(record, key) // first: a server that gets the record must get the secret with it
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {
 		p.Hub.DeleteKey(KeyID(key.UID))
 		p.Imported.forget(KeyID(key.UID))
 	}
-	return nil
+	return err
 }
 
 func (p *Projector) groupChanged(ctx context.Context, object client.Object) error {

@@ -13,6 +13,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/addresses"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -41,6 +42,9 @@ func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
 		Permissions: toStrings(granted.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
 		Rate:        rateRecord(key.Spec.Limits),
+		Clients:     clientsRecord(key.Spec.Clients),
+		Addresses:   addresses.Canonical(key.Spec.Addresses),
+		Context:     contextRecord(granted.Context),
 	}
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {
@@ -76,19 +80,18 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Limits:      limitsRecord(group),
 		Caching:     caching(group.Spec.Caching),
 		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
-	}
-	if len(group.Spec.Context) > 0 {
-		record.Context = make(map[string]string, len(group.Spec.Context))
-		for name, value := range group.Spec.Context {
-			record.Context[name] = string(value)
-		}
+		Context:     contextRecord(group.Spec.Context),
+
+		RequireAddresses: grant.RequiresAddresses(group),
+		SealedContext:    sealedRecord(group),
 	}
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name
 	}
-	routes := routeRecords
-	if grant.RoutesTooLarge(group) {
-		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil } // servers would keep none of them
+	routes, public := routeRecords, func(p *v1alpha1.Project) []string { return p.Public }
+	if grant.RoutesTooLarge(group) { // servers would keep none of them
+		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil }
+		public = func(*v1alpha1.Project) []string { return nil }
 	}
 	if len(group.Spec.Projects) == 0 {
 		record.Projects = []*syncv1.Project{{Name: string(v1alpha1.DefaultProject), OwnsAll: true}}
@@ -96,7 +99,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	for i := range group.Spec.Projects {
 		project := &group.Spec.Projects[i]
 		record.Projects = append(record.Projects, &syncv1.Project{
-			Name: string(project.Name), Routes: routes(project.Routes),
+			Name: string(project.Name), Routes: routes(project.Routes), PublicPaths: public(project),
 		})
 	}
 	setOrigins(record, allowlists)
@@ -105,6 +108,18 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		record.Capabilities = append(record.Capabilities, &syncv1.Capability{
 			Name: string(capability.Name), Routes: routes(capability.Routes),
 		})
+	}
+	return record
+}
+
+// contextRecord is nil where there is no context.
+func contextRecord(declared map[string]v1alpha1.ContextValue) map[string]string {
+	if len(declared) == 0 {
+		return nil
+	}
+	record := make(map[string]string, len(declared))
+	for name, value := range declared {
+		record[name] = string(value)
 	}
 	return record
 }
@@ -181,6 +196,18 @@ func caching(declared v1alpha1.Caching) syncv1.Caching {
 		return syncv1.Caching_CACHING_SHARED
 	}
 	return syncv1.Caching_CACHING_UNSPECIFIED
+}
+
+// clientsRecord takes a value that it does not know for the one that excludes browsers: the schema allows none.
+func clientsRecord(declared v1alpha1.Clients) syncv1.Clients {
+	switch declared {
+	case "", v1alpha1.ClientsAny:
+		return syncv1.Clients_CLIENTS_UNSPECIFIED
+	case v1alpha1.ClientsBrowser:
+		return syncv1.Clients_CLIENTS_BROWSER
+	default:
+		return syncv1.Clients_CLIENTS_SERVER
+	}
 }
 
 // NoRecord is the RecordID of a record that is not published.

@@ -58,6 +58,31 @@ func TestRateRecords(t *testing.T) {
 	}
 }
 
+// TestClientsAreNeverWider: clients and addresses are published as declared, in one form, and a value that is not known is not
+// taken for any client. A Group that requires addresses says so.
+func TestClientsAreNeverWider(t *testing.T) {
+	for declared, want := range map[v1alpha1.Clients]syncv1.Clients{
+		"": syncv1.Clients_CLIENTS_UNSPECIFIED, v1alpha1.ClientsAny: syncv1.Clients_CLIENTS_UNSPECIFIED,
+		v1alpha1.ClientsBrowser: syncv1.Clients_CLIENTS_BROWSER, v1alpha1.ClientsServer: syncv1.Clients_CLIENTS_SERVER,
+		"Human": syncv1.Clients_CLIENTS_SERVER,
+	} {
+		key := &v1alpha1.ApiKey{}
+		key.Status.Versions = []v1alpha1.KeyVersion{{}}
+		key.Spec.Clients, key.Spec.Addresses = declared, []v1alpha1.AddressPrefix{"2001:DB8::/32", "192.0.2.0/24", "192.0.2.9/24"}
+		record := publish.KeyRecord(key, grant.Whole(key))
+		if got := record.GetAddresses(); record.GetClients() != want || fmt.Sprint(got) != "[192.0.2.0/24 2001:db8::/32]" {
+			t.Errorf("%q is published as %v, %v", declared, record.GetClients(), got)
+		}
+	}
+	for _, required := range []bool{false, true} {
+		group := &v1alpha1.Group{}
+		group.Spec.KeyPolicy.RequireAddresses = &required
+		if got := publish.GroupRecord(group, nil).GetRequireAddresses(); got != required {
+			t.Errorf("required %t is published as %t", required, got)
+		}
+	}
+}
+
 // TestCachingIsSharedWhereDeclared: and nowhere else.
 func TestCachingIsSharedWhereDeclared(t *testing.T) {
 	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{
@@ -87,16 +112,25 @@ func TestRecordsOfKeysThatAreGrantedAPart(t *testing.T) {
 		permissions string
 		versions
 		suspended bool
+		context   map[string]v1alpha1.ContextValue
 		group     func(*v1alpha1.Group)
-		want      string // projects; permissions; empty if it is not published
+		want      string // projects; permissions; context, if there is any; empty if it is not published
 	}{
-		"all":                        {projects: "a b", permissions: "read order", versions: versions{delivered}, want: "[a b] [read order]"},
-		"all, and pending":           {projects: "a b", permissions: "read order", versions: versions{pending}, want: "[a b] [read order]"},
-		"a project too much":         {projects: "c a", permissions: "read order", versions: versions{delivered}, want: "[a] [read order]"},
-		"a permission too much":      {projects: "a b", permissions: "refund order", versions: versions{delivered}, want: "[a b] [order]"},
-		"while it rotates":           {projects: "c a", permissions: "read", versions: versions{delivered, pending}, want: "[a] [read]"},
-		"in its overlap only":        {projects: "c a", permissions: "read", versions: versions{version(v1alpha1.VersionRetiring, instant)}, want: "[a] [read]"},
-		"while it is suspended":      {projects: "c a", permissions: "read", versions: versions{delivered}, suspended: true, want: "[a] [read]"},
+		"all":                   {projects: "a b", permissions: "read order", versions: versions{delivered}, want: "[a b] [read order]"},
+		"all, and pending":      {projects: "a b", permissions: "read order", versions: versions{pending}, want: "[a b] [read order]"},
+		"a project too much":    {projects: "c a", permissions: "read order", versions: versions{delivered}, want: "[a] [read order]"},
+		"a permission too much": {projects: "a b", permissions: "refund order", versions: versions{delivered}, want: "[a b] [order]"},
+		"while it rotates":      {projects: "c a", permissions: "read", versions: versions{delivered, pending}, want: "[a] [read]"},
+		"in its overlap only":   {projects: "c a", permissions: "read", versions: versions{version(v1alpha1.VersionRetiring, instant)}, want: "[a] [read]"},
+		"while it is suspended": {projects: "c a", permissions: "read", versions: versions{delivered}, suspended: true, want: "[a] [read]"},
+		"with context": {projects: "a", permissions: "read", versions: versions{pending}, context: map[string]v1alpha1.ContextValue{"plan": "trial"},
+			want: "[a] [read] map[plan:trial]"},
+		"context too much": {projects: "a", permissions: "read", versions: versions{delivered},
+			context: map[string]v1alpha1.ContextValue{"plan": "trial", "database": "globex"}, want: "[a] [read] map[plan:trial]"},
+		"nothing but context too much": {projects: "a", permissions: "read", versions: versions{delivered},
+			context: map[string]v1alpha1.ContextValue{"database": "globex"}, want: "[a] [read]"},
+		"context too much, never delivered": {projects: "a", permissions: "read", versions: versions{pending},
+			context: map[string]v1alpha1.ContextValue{"database": "globex"}},
 		"never delivered":            {projects: "c a", permissions: "read", versions: versions{pending}},
 		"never minted":               {projects: "c a", permissions: "read"},
 		"no project":                 {projects: "c", permissions: "read", versions: versions{delivered}},
@@ -109,11 +143,12 @@ func TestRecordsOfKeysThatAreGrantedAPart(t *testing.T) {
 			group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme"}}
 			group.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "b"}}
 			group.Spec.Capabilities = []v1alpha1.Capability{{Name: "order"}}
+			group.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "region"}
 			if c.group != nil {
 				c.group(group)
 			}
 			key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "web", UID: "1"}}
-			key.Spec.Suspended, key.Status.Versions = &c.suspended, c.versions
+			key.Spec.Suspended, key.Spec.Context, key.Status.Versions = &c.suspended, c.context, c.versions
 			for _, text := range strings.Fields(c.projects) {
 				key.Spec.Projects = append(key.Spec.Projects, v1alpha1.ProjectName(text))
 			}
@@ -127,7 +162,11 @@ func TestRecordsOfKeysThatAreGrantedAPart(t *testing.T) {
 				}
 				return
 			}
-			if got := fmt.Sprint(record.GetProjects(), record.GetPermissions()); got != c.want {
+			got := fmt.Sprint(record.GetProjects(), record.GetPermissions())
+			if len(record.GetContext()) > 0 {
+				got += fmt.Sprint(" ", record.GetContext())
+			}
+			if got != c.want {
 				t.Errorf("published with %s, want %s", got, c.want)
 			}
 			if record.GetSuspended() != c.suspended || len(record.GetVersions()) != len(c.versions) ||

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -34,6 +35,7 @@ type Keys struct {
 	Digests *keyformat.DigestSecret
 
 	seals []byte // never leaves the manager
+	urls  cipher.AEAD
 }
 
 // NewKeys derives the keys from a secret of RootBytes random bytes.
@@ -53,7 +55,11 @@ func NewKeys(root []byte) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{Digests: secret, seals: seals}, nil
+	urls, err := newURLCipher(root)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{Digests: secret, seals: seals, urls: urls}, nil
 }
 
 // Identities are the digests by which a text of that plain digest may be known: the plain one, and the keyed one, if its form is not that of

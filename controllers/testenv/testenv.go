@@ -88,7 +88,7 @@ func start(ctx SpecContext) {
 	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace}, nil)
 	Sessions = session.NewRegistry(clock.RealClock{}, 0)
 	Hub = publish.NewHub(clock.RealClock{}, Sessions, publish.Options{})
-	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported})).To(Succeed())
+	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported, Seals: Seals()})).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)

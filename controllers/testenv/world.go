@@ -30,6 +30,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/pkg/sealedcontext"
 )
 
 // World is a namespace with what acts in it: reconcilers that work only when a spec calls them, by a clock that
@@ -43,6 +44,8 @@ type World struct {
 	Tiers     *tier.Catalogue
 	// Totals has what is used of Groups, for ReconcileGroup; nil if nothing is.
 	Totals *totals.Board
+	// Ring has the keys that seal contexts, for ReconcileGroup; nil if there are none.
+	Ring func() (*sealedcontext.Ring, error)
 }
 
 // NewWorld creates a namespace.
@@ -88,7 +91,8 @@ func (w *World) ReconcileKey(ctx context.Context, name string) (reconcile.Result
 
 // ReconcileGroup reconciles the Group once.
 func (w *World) ReconcileGroup(ctx context.Context, name string) error {
-	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Totals: w.Totals}
+	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Totals: w.Totals,
+		APIReader: Manager.GetAPIReader(), Ring: w.Ring}
 	_, err := r.Reconcile(ctx, w.Request(name))
 	return err
 }

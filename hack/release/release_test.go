@@ -52,7 +52,7 @@ func copied(t *testing.T) string {
 		}
 		if entry.IsDir() {
 			switch name {
-			case ".", "api", "cmd", "controllers", "internal", "server", "webhook":
+			case ".", "api", "cmd", "controllers", "internal", "pkg", "server", "webhook":
 				return os.MkdirAll(filepath.Join(to, name), 0o755)
 			}
 			if !strings.Contains(name, "/") {

@@ -20,16 +20,22 @@ const (
 	QueryAmbiguous
 	KeyMissing
 	KeyMalformed
+	URLInvalid
 	KeyUnknown
 	KeyRevoked
 	KeyExpired
 	KeyRetired
 	KeyLocationDenied
+	URLExpired
 	KeySuspended
 	GroupFrozen
 	GroupSuspended
+	AddressUnknown
+	AddressDenied
 	ProjectUnknown
 	ProjectDenied
+	URLDenied
+	ClientDenied
 	OriginMissing
 	OriginDenied
 	PermissionDenied
@@ -50,6 +56,9 @@ const (
 	// Preflight is the response to a browser that asks whether it may send a request from an origin, if that origin
 	// is allowed. The preflight request itself is not forwarded.
 	Preflight
+
+	// Public is an allowed request without a key, for a path that its project has declared to be public.
+	Public
 
 	count // the number of codes
 )
@@ -94,7 +103,7 @@ func (c Code) Status() int { return c.row().status }
 // Title returns a short summary, the same for every occurrence (RFC 9457, section 3.1.3).
 func (c Code) Title() string { return c.row().title }
 
-// Detail returns what the client can do about it. It is empty for Allowed.
+// Detail returns what the client can do about it. It is empty where there is nothing to do.
 func (c Code) Detail() string { return c.row().detail }
 
 // Cause explains the code to an operator of Keyward. See the placeholders below.
@@ -113,6 +122,12 @@ const (
 	PlaceholderKey     = "{key}" // the name of the ApiKey
 )
 
+// Allows reports whether the request may pass: with a key, or without one.
+func (c Code) Allows() bool { return c == Allowed || c == Public }
+
+// Refuses reports whether the request is refused. A Preflight neither passes nor is refused.
+func (c Code) Refuses() bool { return !c.Allows() && c != Preflight }
+
 // Anchor returns the page and the section of the documentation that describes the code, relative to docs.
 func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 
@@ -120,8 +135,8 @@ func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 // denials are about servers, or tell the holder of a key about that key.
 func (c Code) FailedAttempt() bool {
 	switch c {
-	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, KeyLocationDenied,
-		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
+	case KeyMissing, KeyMalformed, URLInvalid, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, KeyLocationDenied, URLExpired,
+		AddressDenied, ProjectUnknown, ProjectDenied, URLDenied, ClientDenied, OriginMissing, OriginDenied:
 		return true
 	default:
 		return false

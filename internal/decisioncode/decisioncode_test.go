@@ -25,10 +25,10 @@ func TestEveryCodeIsComplete(t *testing.T) {
 		if name == "" || seen[name] || code.Status() == 0 || code.Title() == "" || code.Cause() == "" {
 			t.Errorf("code %d: %+v", code, *code.row())
 		}
-		if (code != Allowed) != (code.Detail() != "") {
+		if code.Allows() == (code.Detail() != "") {
 			t.Errorf("%s: detail %q", name, code.Detail())
 		}
-		if refused := code != Allowed && code != Preflight; refused != (code.Hint() != "") || refused != (code.Status() >= 400) {
+		if refused := code.Refuses(); refused != (code.Hint() != "") || refused != (code.Status() >= 400) {
 			t.Errorf("%s: status %d, hint %q", name, code.Status(), code.Hint())
 		}
 		if got, ok := Parse(name); !ok || got != code {

@@ -81,6 +81,13 @@ var table = [count]row{
 		"Check what the client sends: it may be cut off or quoted, contain a placeholder, or be two keys at once. " +
 			"kubectl keyward verify --offline checks a key.",
 	},
+	URLInvalid: {
+		"url_invalid", http.StatusUnauthorized, "Signed URL invalid",
+		"The URL was not signed by a key that signs URLs here, or it was changed or cut off since. Ask for a new one.",
+		"The query parameter keyward-token is not complete, occurs twice, or was not signed by a version of a key that signs URLs.",
+		"Check that the whole URL was copied, and that spec.signedURLs of the ApiKey is true. A version whose text was not " +
+			"known to the manager when that was set signs nothing, and neither does an imported one: rotate the key.",
+	},
 	KeyUnknown: {
 		"key_unknown", http.StatusUnauthorized, "API key unknown",
 		"No such API key is known here. Check that it belongs to this environment.",
@@ -117,6 +124,12 @@ var table = [count]row{
 		"The client has to send it in a header. If it cannot, as in an iframe or an image, add Query or WebSocketProtocol to " +
 			"spec.keyPolicy.acceptIn of the Group, and use a gateway that removes the key.",
 	},
+	URLExpired: {
+		"url_expired", http.StatusUnauthorized, "Signed URL expired",
+		"The signed URL has expired. Ask for a new one.",
+		"The signed URL has expired, by the clock of the validation server.",
+		"Sign a new one. A URL lives 24 hours at most; what is used for longer needs a key, or a page that asks for new URLs.",
+	},
 	KeySuspended: {
 		"key_suspended", http.StatusForbidden, "API key suspended",
 		"This API key is suspended. Ask its owner to resume it.",
@@ -135,6 +148,21 @@ var table = [count]row{
 		"Group {group} is suspended, and with it all its keys.",
 		"Set its spec.state to Active when the reason for it no longer exists.",
 	},
+	AddressUnknown: {
+		"address_unknown", http.StatusForbidden, "Address unknown",
+		"This API key is accepted from certain addresses only, and this server does not know yours. Ask its owner.",
+		"The key is accepted from certain addresses only, and the validation server does not know that of the client.",
+		"Let the proxy in front of the validation server report the client's address, and list the proxy in " +
+			"--trusted-proxies; an application that asks POST /v1/verify sends clientAddress, and is listed there, too.",
+	},
+	AddressDenied: {
+		"address_denied", http.StatusForbidden, "Address denied",
+		"This API key is not accepted from your address. Ask its owner to add the address.",
+		"The client's address is in none of spec.addresses of the ApiKey, or there are none although Group {group} requires " +
+			"them.",
+		"If the client may use the key, add its address to spec.addresses. If nobody knows the address, the key may have been " +
+			"copied: rotate it. If it is that of a proxy, list the proxy in --trusted-proxies.",
+	},
 	ProjectUnknown: {
 		"project_unknown", http.StatusForbidden, "No such project",
 		"The request belongs to no project of the API key's group.",
@@ -146,6 +174,22 @@ var table = [count]row{
 		"This API key is not scoped to the project that the request belongs to.",
 		"The request belongs to project {project}, to which this key is not scoped.",
 		"If it should be, add {project} to spec.projects of the ApiKey.",
+	},
+	URLDenied: {
+		"url_denied", http.StatusForbidden, "Signed URL denied",
+		"The URL was signed for another path, method, project or origin, or for longer than 24 hours.",
+		"The token is not for this request: it names another project than {project}, or another path, method or origin, or it " +
+			"expires more than 24 hours from now.",
+		"Sign for what the client requests. The path is compared in whole segments: /videos/ is everything below it.",
+	},
+	ClientDenied: {
+		"client_denied", http.StatusForbidden, "Client denied",
+		"This API key is for another kind of client: one for browsers needs an Origin or a Referer header of an allowed site, " +
+			"and one for servers must not be sent by a browser.",
+		"spec.clients of the ApiKey excludes the client: Server, and the request has an Origin, Referer or Sec-Fetch-Site " +
+			"header as a browser sends it, or Browser, and it has neither an Origin nor a Referer header.",
+		"Give pages a key with clients: Browser, and servers another one with clients: Server. If a page uses a key that is " +
+			"for servers, everybody can read it there: rotate it.",
 	},
 	OriginMissing: {
 		"origin_missing", http.StatusForbidden, "Origin missing",
@@ -170,11 +214,12 @@ var table = [count]row{
 	},
 	RateLimited: {
 		"rate_limited", http.StatusTooManyRequests, "Too many requests",
-		"Requests with this API key, or with all keys of its group together, exceed the rate limit. Wait as long as " +
-			"Retry-After says, and then send them more slowly.",
-		"Requests with the key, or with all keys of Group {group}, exceeded the rate limit.",
+		"Requests with this API key, with all keys of its group together, or without a key from this address, exceed the rate " +
+			"limit. Wait as long as Retry-After says, and then send them more slowly.",
+		"Requests with the key, with all keys of Group {group}, or from one address for public paths, exceeded the rate limit.",
 		"If a higher rate is acceptable, raise requestsPerSecond, or burst if requests come all at once, in spec.limits of " +
-			"the ApiKey, of the Group, or of its tier.",
+			"the ApiKey, of the Group, or of its tier. The rate of requests without a key is --max-public-requests-per-minute of " +
+			"the validation server.",
 	},
 	QuotaExceeded: {
 		"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
@@ -202,5 +247,10 @@ var table = [count]row{
 		"preflight", http.StatusNoContent, "Preflight answered",
 		"Requests from this origin may be sent, with an API key.",
 		"A browser asked whether it may send a request from this origin, and the answer was yes.", "",
+	},
+	Public: {
+		"public", http.StatusOK, "Public", "",
+		"The request had no key, and needed none: project {project} of Group {group} has declared its path to be public. Nothing " +
+			"of a quota was used.", "",
 	},
 }

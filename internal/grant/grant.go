@@ -28,6 +28,10 @@ type Subject struct {
 	GroupRef    v1alpha1.GroupReference
 	Projects    []v1alpha1.ProjectName
 	Permissions []v1alpha1.PermissionName
+	// Addresses are those from which a key is accepted; none are all.
+	Addresses []v1alpha1.AddressPrefix
+	// Context is what the object lays over the context of the Group.
+	Context map[string]v1alpha1.ContextValue
 }
 
 // ForKey returns what an ApiKey requests.
@@ -38,6 +42,8 @@ func ForKey(key *v1alpha1.ApiKey, namespaceLabels map[string]string) Subject {
 		GroupRef:        key.Spec.GroupRef,
 		Projects:        key.Spec.Projects,
 		Permissions:     key.Spec.Permissions,
+		Addresses:       key.Spec.Addresses,
+		Context:         key.Spec.Context,
 	}
 }
 
@@ -69,7 +75,9 @@ func check(subject Subject, group *v1alpha1.Group, most int) Problems {
 		return Problems{problem}
 	}
 	problems := projectsExist(subject, group, most)
-	return append(problems, permissionsExist(subject, group, most-len(problems))...)
+	problems = append(problems, permissionsExist(subject, group, most-len(problems))...)
+	problems = append(problems, contextAllowed(subject, group, most-len(problems))...)
+	return append(problems, addressesDeclared(subject, group, most-len(problems))...)
 }
 
 // CheckReference returns why the group does not admit a reference by the subject at all, or nil. Projects and permissions do

@@ -18,6 +18,7 @@ func GroupProblems(group *v1alpha1.Group) Problems {
 	problems = append(problems, invalidSpec(tier.ValidateLimits(&group.Spec.Limits, field.NewPath("spec", "limits")))...)
 	for i := range group.Spec.Projects {
 		problems = problems.addRoutes(fmt.Sprintf("spec.projects[%d]", i), group.Spec.Projects[i].Routes)
+		problems = problems.addPublic(fmt.Sprintf("spec.projects[%d].public", i), group.Spec.Projects[i].Public)
 	}
 	for i := range group.Spec.Capabilities {
 		problems = problems.addRoutes(fmt.Sprintf("spec.capabilities[%d]", i), group.Spec.Capabilities[i].Routes)
@@ -51,6 +52,10 @@ func sizeOfRoutes(group *v1alpha1.Group) (size int) {
 	}
 	for i := range group.Spec.Projects {
 		add(group.Spec.Projects[i].Routes)
+		for _, path := range group.Spec.Projects[i].Public {
+			public := routing.Public(path)
+			size += public.Size()
+		}
 	}
 	for i := range group.Spec.Capabilities {
 		add(group.Spec.Capabilities[i].Routes)

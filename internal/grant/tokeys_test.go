@@ -2,6 +2,7 @@ package grant_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +29,12 @@ func TestGrantedToKeys(t *testing.T) {
 		if group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
 			group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"is": names.Draw(t, "label")}}
 		}
+		for _, name := range rapid.SliceOfNDistinct(names, 0, 2, rapid.ID[string]).Draw(t, "keys may set") {
+			group.Spec.KeyPolicy.KeysMaySet = append(group.Spec.KeyPolicy.KeysMaySet, v1alpha1.ContextName(name))
+		}
 		group.Spec.DisplayName = names.Draw(t, "display name")
+		required := rapid.Bool().Draw(t, "addresses required")
+		group.Spec.KeyPolicy.RequireAddresses = &required
 		return group
 	})
 	rapid.Check(t, func(t *rapid.T) {
@@ -38,6 +44,7 @@ func TestGrantedToKeys(t *testing.T) {
 			GroupRef:  v1alpha1.GroupReference{Namespace: "tenants", Name: "acme"},
 			Projects:  []v1alpha1.ProjectName{v1alpha1.ProjectName(names.Draw(t, "project")), "b"}, NamespaceLabels: map[string]string{"is": "a"},
 			Permissions: []v1alpha1.PermissionName{v1alpha1.PermissionName(names.Draw(t, "permission")), "b"},
+			Context:     map[string]v1alpha1.ContextValue{names.Draw(t, "context"): "x", "b": "y"},
 		}
 		same := grant.GrantedToKeys(one) == grant.GrantedToKeys(other)
 		if same && !reflect.DeepEqual(grant.Grant(key, one), grant.Grant(key, other)) {
@@ -49,4 +56,38 @@ func TestGrantedToKeys(t *testing.T) {
 			t.Fatal("what no key depends on changes the text")
 		}
 	})
+}
+
+// TestConcernsKeys: of all fields only the contexts do not matter to keys; one that is added later does.
+func TestConcernsKeys(t *testing.T) {
+	fields := reflect.TypeFor[v1alpha1.GroupSpec]()
+	for i := range fields.NumField() {
+		var before, after v1alpha1.GroupSpec
+		fill(reflect.ValueOf(&after).Elem().Field(i))
+		name := fields.Field(i).Name
+		if want := !strings.HasSuffix(name, "Context"); grant.ConcernsKeys(before, after) != want {
+			t.Errorf("a change of %s concerns keys: %v", name, !want)
+		}
+	}
+}
+
+// fill makes a value differ from that of its type.
+func fill(value reflect.Value) {
+	switch value.Kind() {
+	case reflect.String:
+		value.SetString("x")
+	case reflect.Bool:
+		value.SetBool(true)
+	case reflect.Int32, reflect.Int64:
+		value.SetInt(1)
+	case reflect.Pointer:
+		value.Set(reflect.New(value.Type().Elem()))
+	case reflect.Slice:
+		value.Set(reflect.MakeSlice(value.Type(), 1, 1))
+	case reflect.Map:
+		value.Set(reflect.MakeMap(value.Type()))
+		value.SetMapIndex(reflect.ValueOf("x").Convert(value.Type().Key()), reflect.New(value.Type().Elem()).Elem())
+	case reflect.Struct:
+		fill(value.Field(0))
+	}
 }

@@ -48,6 +48,9 @@ func args(settings *Settings, port int32, config Config) []string {
 		"--snapshot-dir="+snapshotPath,
 		"--accept-drain", "--shutdown-delay=0s", "--shutdown-timeout=5s", "--usage-timeout=10s",
 	)
+	if settings.PrincipalSecret != "" {
+		flags = append(flags, "--principal-key-file="+principalPath)
+	}
 	for _, option := range settings.Options {
 		flags = append(flags, "--"+option)
 	}

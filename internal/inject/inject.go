@@ -58,8 +58,10 @@ func Pod(pod *corev1.Pod, namespace string, defaults map[string]string, config C
 	result.Annotations[v1alpha1.AnnotationInjected] = settings.fingerprint()
 	// As the last one, so that it starts after the init containers that are there, which may set up the network, and it ends
 	// before the sidecars that are there, of which one may be the network.
-	result.Spec.InitContainers = append(result.Spec.InitContainers, container(settings, target.number, names, config))
+	added := container(settings, target.number, names, config)
 	result.Spec.Volumes = append(result.Spec.Volumes, volumes(config)...)
+	addPrincipal(&result.Spec, &added, settings)
+	result.Spec.InitContainers = append(result.Spec.InitContainers, added)
 	return result, nil
 }
 

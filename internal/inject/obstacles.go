@@ -73,7 +73,7 @@ func namesTaken(pod *corev1.Pod) (errs field.ErrorList) {
 		}
 	}
 	for i := range pod.Spec.Volumes {
-		if name := pod.Spec.Volumes[i].Name; name == syncVolume || name == snapshotVolume {
+		if name := pod.Spec.Volumes[i].Name; name == syncVolume || name == snapshotVolume || name == principalVolume {
 			errs = append(errs, field.Forbidden(spec.Child("volumes").Index(i).Child("name"), taken))
 		}
 	}

@@ -83,6 +83,7 @@ func anyPod(t *rapid.T) *corev1.Pod {
 		{v1alpha1.AnnotationUpstreamScheme, "", "http", "h2c"},
 		{v1alpha1.AnnotationProxyPort, "", "8080", "1024"},
 		{v1alpha1.AnnotationProject, "", "marketing"},
+		{v1alpha1.AnnotationPrincipalSecret, "", "keyward-principal"},
 		{v1alpha1.AnnotationOptions, "", "keep-credential=true", "on-stale=deny max-staleness=1h"},
 	} {
 		if value := rapid.SampledFrom(values[1:]).Draw(t, values[0]); value != "" {
@@ -197,7 +198,11 @@ func checkUnchanged(t *rapid.T, pod, result *corev1.Pod) {
 		!equality.Semantic.DeepEqual(pod.Spec.InitContainers, result.Spec.InitContainers[:n:n]) && n > 0 {
 		t.Fatal("other init containers have changed")
 	}
-	if len(pod.Spec.Containers) != len(result.Spec.Containers) || len(result.Spec.Volumes) != len(pod.Spec.Volumes)+2 {
+	volumes := 2
+	if pod.Annotations[v1alpha1.AnnotationPrincipalSecret] != "" {
+		volumes++
+	}
+	if len(pod.Spec.Containers) != len(result.Spec.Containers) || len(result.Spec.Volumes) != len(pod.Spec.Volumes)+volumes {
 		t.Fatal("other containers or volumes have changed")
 	}
 	for i := range pod.Spec.Containers {

@@ -30,6 +30,8 @@ type Settings struct {
 	Project string
 	// Options are further flags of the validation server, each name=value.
 	Options []string
+	// PrincipalSecret is the Secret with the keys that sign principals; "" for none.
+	PrincipalSecret string
 	// Resources of the sidecar. CPULimit is zero for none.
 	CPURequest, CPULimit, MemoryRequest, MemoryLimit resource.Quantity
 }
@@ -48,8 +50,8 @@ const (
 // Names are the annotations that say what a sidecar does.
 var Names = []string{
 	v1alpha1.AnnotationGroup, v1alpha1.AnnotationUpstreamPort, v1alpha1.AnnotationUpstreamScheme, v1alpha1.AnnotationProxyPort,
-	v1alpha1.AnnotationProject, v1alpha1.AnnotationOptions, v1alpha1.AnnotationCPURequest, v1alpha1.AnnotationCPULimit,
-	v1alpha1.AnnotationMemoryRequest, v1alpha1.AnnotationMemoryLimit,
+	v1alpha1.AnnotationProject, v1alpha1.AnnotationOptions, v1alpha1.AnnotationPrincipalSecret, v1alpha1.AnnotationCPURequest,
+	v1alpha1.AnnotationCPULimit, v1alpha1.AnnotationMemoryRequest, v1alpha1.AnnotationMemoryLimit,
 }
 
 // others are annotations of Keyward on Pods that say nothing about a sidecar.
@@ -67,15 +69,16 @@ func Parse(annotations map[string]string, namespace string, defaults map[string]
 	r := &reader{pod: annotations, defaults: defaults}
 	r.refuseUnknown()
 	s := &Settings{
-		UpstreamPort:   r.upstreamPort(),
-		UpstreamScheme: r.oneOf(v1alpha1.AnnotationUpstreamScheme, "http", "h2c"),
-		ProxyPort:      r.proxyPort(),
-		Project:        r.project(),
-		Options:        r.options(),
-		CPURequest:     r.quantity(v1alpha1.AnnotationCPURequest, "20m", "0", "256"),
-		CPULimit:       r.quantity(v1alpha1.AnnotationCPULimit, "0", "0", "256"),
-		MemoryRequest:  r.quantity(v1alpha1.AnnotationMemoryRequest, "32Mi", "0", "64Gi"),
-		MemoryLimit:    r.quantity(v1alpha1.AnnotationMemoryLimit, "256Mi", "64Mi", "64Gi"),
+		UpstreamPort:    r.upstreamPort(),
+		UpstreamScheme:  r.oneOf(v1alpha1.AnnotationUpstreamScheme, "http", "h2c"),
+		ProxyPort:       r.proxyPort(),
+		Project:         r.project(),
+		Options:         r.options(),
+		PrincipalSecret: r.principalSecret(),
+		CPURequest:      r.quantity(v1alpha1.AnnotationCPURequest, "20m", "0", "256"),
+		CPULimit:        r.quantity(v1alpha1.AnnotationCPULimit, "0", "0", "256"),
+		MemoryRequest:   r.quantity(v1alpha1.AnnotationMemoryRequest, "32Mi", "0", "64Gi"),
+		MemoryLimit:     r.quantity(v1alpha1.AnnotationMemoryLimit, "256Mi", "64Mi", "64Gi"),
 	}
 	s.GroupNamespace, s.GroupName = r.group(namespace)
 	r.atMost(v1alpha1.AnnotationMemoryRequest, s.MemoryRequest, v1alpha1.AnnotationMemoryLimit, s.MemoryLimit)
@@ -227,9 +230,13 @@ func (r *reader) atMost(requestName string, request resource.Quantity, limitName
 
 // fingerprint identifies the settings.
 func (s *Settings) fingerprint() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d %q %q %q %q %q %q", s.GroupNamespace, s.GroupName, s.UpstreamPort.String(),
+	text := fmt.Appendf(nil, "%q %q %q %q %d %q %q %q %q %q %q", s.GroupNamespace, s.GroupName, s.UpstreamPort.String(),
 		s.UpstreamScheme, s.ProxyPort, s.Project, s.Options, s.CPURequest.String(), s.CPULimit.String(), s.MemoryRequest.String(),
-		s.MemoryLimit.String()))
+		s.MemoryLimit.String())
+	if s.PrincipalSecret != "" { // Pods without it keep the fingerprint of earlier versions
+		text = fmt.Appendf(text, " %q", s.PrincipalSecret)
+	}
+	sum := sha256.Sum256(text)
 	const length = 8
 	return hex.EncodeToString(sum[:length])
 }

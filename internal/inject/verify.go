@@ -14,7 +14,7 @@ import (
 
 // startOver is for Pods that were made from one that has a sidecar.
 const startOver = "remove the annotation " + v1alpha1.AnnotationInjected + ", the init container " + ContainerName + " and the volumes " +
-	syncVolume + " and " + snapshotVolume + ", name the content server's port again, and Keyward adds a new sidecar"
+	syncVolume + ", " + snapshotVolume + " and " + principalVolume + ", name the content server's port again, and Keyward adds a new sidecar"
 
 // again is Pod for a Pod that says that it has the sidecar.
 func again(pod *corev1.Pod, injected string, settings *Settings) (*corev1.Pod, field.ErrorList) {
@@ -74,7 +74,7 @@ func sidecarPath(pod *corev1.Pod) *field.Path {
 }
 
 // decisive are the flags that say what the sidecar decides and for whom.
-var decisive = []string{"group", "upstream", "project", "proxy-bind-address"}
+var decisive = []string{"group", "upstream", "project", "proxy-bind-address", "principal-key-file"}
 
 // changedFlags returns how the command line differs from what the settings say.
 func changedFlags(pod *corev1.Pod, added *corev1.Container, settings *Settings) (errs field.ErrorList) {

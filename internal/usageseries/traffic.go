@@ -26,6 +26,9 @@ const (
 
 // add adds what was seen to counts.
 func add(counts *v1alpha1.TrafficCounts, seen Traffic) {
+	if seen.Public > 0 {
+		counts.PublicRequests = plus(counts.PublicRequests, int64(seen.Public))
+	}
 	for _, code := range slices.Sorted(maps.Keys(seen.Refusals)) {
 		if counts.Refusals == nil {
 			counts.Refusals = map[string]int64{}

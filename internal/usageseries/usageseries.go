@@ -34,10 +34,12 @@ type Totals struct {
 type Traffic struct {
 	// Refusals counts refused requests by decision code, and Origins allowed requests by scheme://host.
 	Refusals, Origins map[string]uint64
+	// Public counts requests that were allowed without a key.
+	Public uint64
 }
 
 // IsEmpty reports whether nothing was seen.
-func (t Traffic) IsEmpty() bool { return len(t.Refusals) == 0 && len(t.Origins) == 0 }
+func (t Traffic) IsEmpty() bool { return len(t.Refusals) == 0 && len(t.Origins) == 0 && t.Public == 0 }
 
 // Record records the totals of a month, as of an instant. What they have grown by is of the day of the instant, or of the last day
 // of the month, if the month is over.

@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/tracing"
 )
 
@@ -23,6 +24,7 @@ type Authorizer struct {
 	snapshot decision.Snapshot
 	// recognizer is the snapshot, if the snapshot implements it.
 	recognizer decision.Recognizer
+	signers    decision.Signers // likewise
 	now        func() time.Time
 	log        *slog.Logger
 	throttle   *throttle.Throttle
@@ -32,12 +34,14 @@ type Authorizer struct {
 	rates      *ratelimit.Limiter
 	quota      Quota
 	refusals   Refusals
+	public     publicLimit
 	reading    routing.Reading
 	keys       *credential.Locations
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
 	exposed    *prometheus.CounterVec
 	tracer     *tracing.Tracer
+	principals *principal.Signer // nil for none
 }
 
 // Request is a request as an integration knows it.
@@ -132,6 +136,7 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 	}
 	a.exposed = newExposed()
 	a.recognizer, _ = snapshot.(decision.Recognizer)
+	a.signers, _ = snapshot.(decision.Signers)
 	metrics.MustRegister(a.tallies, a.attempts, a.exposed)
 	for _, option := range options {
 		option(a)
@@ -173,9 +178,12 @@ func (i *Integration) Decide(ctx context.Context, request *Request) (result Resu
 // decide fills in a result that is empty: to return it would copy it once more.
 func (i *Integration) decide(ctx context.Context, request *Request, result *Result) {
 	now := i.authorizer.now()
-	request.Reading = i.authorizer.reading
+	request.Reading, request.Address = i.authorizer.reading, request.Client
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
 		i.authorizer.recognizer.Recognize(&request.Credential)
+	}
+	if request.Credential.Form == decision.SignedURL && i.authorizer.signers != nil {
+		request.Resolve(i.authorizer.signers)
 	}
 	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
 	if result.Code == decision.KeyUnknown && i.recognizes(request) { // it was imported by its hash
@@ -184,14 +192,17 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if result.Code == decision.Preflight {
 		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
-	if result.Allowed() && i.authorizer.rates != nil {
+	if result.Code == decision.Allowed && i.authorizer.rates != nil {
 		i.limit(result, now)
 	}
 	// To ask about a key uses neither content nor the key.
-	if result.Allowed() && i.authorizer.quota != nil && !request.AboutKey {
+	if result.Code == decision.Allowed && i.authorizer.quota != nil && !request.AboutKey {
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
 	}
-	if result.Allowed() && i.authorizer.meter != nil && !request.AboutKey {
+	if result.Code == decision.Public {
+		i.limitPublic(request, result, now)
+	}
+	if result.Code == decision.Allowed && i.authorizer.meter != nil && !request.AboutKey {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring(), request.Client)
 	}
 	if result.Code.FailedAttempt() {
@@ -201,7 +212,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 		i.finish(ctx, request, result, now)
 		i.refused(result)
 	}
-	if request.Location != decision.InHeader {
+	if request.Location.IsExposed() {
 		i.noteExposed(request.Location)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
@@ -239,9 +250,9 @@ func (i *Integration) finish(ctx context.Context, request *Request, result *Resu
 	spent = result.Finish(i.authorizer.snapshot, &request.Request, true)
 }
 
-// Sent counts bytes of the response body of an allowed request.
+// Sent counts bytes of the response body of an allowed request, for the group that is Charged with it, if there is one.
 func (i *Integration) Sent(group *decision.Group, bytes int) {
-	if i.authorizer.quota != nil && bytes > 0 {
+	if i.authorizer.quota != nil && bytes > 0 && group != nil {
 		i.authorizer.quota.Sent(group.Identity, uint64(bytes), i.authorizer.now())
 	}
 }

@@ -12,7 +12,7 @@ func WithRefusals(r Refusals) Option { return func(a *Authorizer) { a.refusals =
 
 // refused counts a refused request. A request without a known key is nobody's: a stranger does not write into what a Group reads.
 func (i *Integration) refused(result *Result) {
-	if i.authorizer.refusals != nil && result.Group != nil && result.Code != decision.Preflight {
+	if i.authorizer.refusals != nil && result.Key.ID != "" && result.Code != decision.Preflight {
 		i.authorizer.refusals.Refused(result.Group.Identity, result.Code)
 	}
 }

@@ -1,5 +1,5 @@
 // Package credential finds the key of a request: in headers, in a parameter of the query, or among the subprotocols of a
-// WebSocket. It also knows what has to be removed of it, so that content servers do not see it.
+// WebSocket; or else the token of a signed URL. It also knows what has to be removed of it, so that content servers do not see it.
 package credential
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -72,7 +73,7 @@ func (l *Locations) Folded() []string {
 	return l.folded
 }
 
-// InURL reports whether keys may be in URLs.
+// InURL reports whether keys may be in URLs. The tokens of signed URLs always may.
 func (l *Locations) InURL() bool { return l != nil && len(l.parameters) > 0 }
 
 // Found is what was found in a request.
@@ -80,7 +81,9 @@ type Found struct {
 	Credential decision.Credential
 	Location   decision.Location // of the text, or of something like it; the one that leaks most
 	Header     string            // that has the text, if it is none of the usual two
-	// RawQuery is the query without the parameters of keys.
+	// Token is that of a signed URL, nil if there is none or it cannot be read.
+	Token *urltoken.Token
+	// RawQuery is the query without the parameters of keys and of tokens.
 	RawQuery string
 	// Doubt is QueryAmbiguous or PathAmbiguous if it depends on the reader whether the URL has a key.
 	Doubt decision.Code
@@ -96,10 +99,12 @@ type Found struct {
 //	X-Api-Key: <key>               (or another header that is configured)
 //	?<parameter>=<key>             (if the parameter is configured)
 //	Sec-WebSocket-Protocol: keyward.key.<key>
+//	?keyward-token=<token>         (of a signed URL, instead of a key)
 //
 // A key that is sent twice in one place, or differently in two, is malformed: the next reader of the request might choose the
 // other one. An Authorization is for the content server if it has another scheme or, beside a key in another place, a token
-// that cannot be a key by its form. The path is percent-encoded, and rawQuery without its '?'; both are as sent.
+// that cannot be a key by its form. The token of a signed URL is in place of a key; beside one, both are malformed. The path is
+// percent-encoded, and rawQuery without its '?'; both are as sent.
 func (l *Locations) Read(header http.Header, path, rawQuery string) Found {
 	found := Found{RawQuery: rawQuery}
 	var placed presented // in a place that is for keys only
@@ -122,12 +127,16 @@ func (l *Locations) Read(header http.Header, path, rawQuery string) Found {
 			placed.add(p.key, p.keys == 1 && p.key != "")
 		}
 	}
-	if l.InURL() && (rawQuery != "" || strings.ContainsAny(path, ";%")) {
-		q := l.cut(path, rawQuery)
+	var q cutQuery
+	if rawQuery != "" || l.InURL() && strings.ContainsAny(path, ";%") {
+		q = l.cut(path, rawQuery)
 		found.RawQuery, found.Doubt = q.rest, q.doubt
-		if q.present {
+		switch {
+		case q.present:
 			found.Location = decision.InQuery
 			placed.add(q.text, q.whole)
+		case q.tokens > 0 && found.Location == decision.InHeader:
+			found.Location = decision.InSignedURL
 		}
 	}
 	authorization, ok := single(header[HeaderAuthorization])
@@ -140,17 +149,33 @@ func (l *Locations) Read(header http.Header, path, rawQuery string) Found {
 	case kind == foreign && isJoined(authorization):
 		found.Credential.Form = decision.Malformed
 		return found
-	case kind == foreign, placed.text != "" && text != placed.text && kind.mayBeOwn(text):
+	case kind == foreign, (placed.text != "" || q.tokens > 0) && text != placed.text && kind.mayBeOwn(text):
 		found.OwnAuthorization = authorization != ""
 		text = placed.text
 	case placed.text != "" && text != placed.text:
 		found.Credential.Form = decision.Malformed
 		return found
 	}
-	if text != "" || kind != foreign {
+	if text != "" || kind != foreign && !found.OwnAuthorization {
 		found.Credential = FromText(text)
 	}
+	found.sign(q.token, q.tokens)
 	return found
+}
+
+// sign makes a token the credential. A key beside it is a second credential, which the next reader of the request might choose. Of
+// two tokens none is good, nor is one that cannot be read.
+func (f *Found) sign(text string, tokens int) {
+	switch {
+	case tokens == 0:
+	case f.Credential.Form != decision.Absent:
+		f.Credential = decision.Credential{Form: decision.Malformed}
+	default:
+		f.Credential.Form = decision.SignedURL
+		if token, err := urltoken.Parse(text); err == nil && tokens == 1 {
+			f.Token = token
+		}
+	}
 }
 
 // presented is the text from all places that are for keys only.

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -91,6 +93,67 @@ func TestQuery(t *testing.T) {
 				t.Errorf("without the flag: %+v", got)
 			}
 		})
+	}
+}
+
+// TestTokens: tokens of signed URLs are looked for with and without further places for keys, and are never left.
+func TestTokens(t *testing.T) {
+	key := mint(t)
+	token, err := urltoken.Sign(key, urltoken.Claims{Project: "default", Path: "/", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		path   string
+		query  string // {token} and {key} stand for the texts
+
+		rest     string
+		form     decision.Form
+		location decision.Location
+		doubt    decision.Code
+		own      bool
+		unread   bool // there is no Token
+	}{
+		"alone":                {query: "keyward-token={token}", form: decision.SignedURL, location: decision.InSignedURL},
+		"bytes of others stay": {query: "&a=%2b+%20&&keyward-token={token}&=&%zz", rest: "&a=%2b+%20&&=&%zz", form: decision.SignedURL, location: decision.InSignedURL},
+		"empty":                {query: "keyward-token=&a", rest: "a", form: decision.SignedURL, location: decision.InSignedURL, unread: true},
+		"changed":              {query: "keyward-token={token}A", form: decision.SignedURL, location: decision.InSignedURL, unread: true},
+		"twice": {query: "keyward-token={token}&keyward-token={token}", form: decision.SignedURL, location: decision.InSignedURL,
+			unread: true},
+		"the query in the path": {path: "/keyward-token=x", query: "keyward-token=x", form: decision.SignedURL, location: decision.InSignedURL,
+			doubt: decision.PathAmbiguous, unread: true},
+		"another spelling": {query: "Keyward-Token={token}", rest: "Keyward-Token={token}", unread: true},
+		"and a key": {header: http.Header{"X-Api-Key": {key}}, query: "a&keyward-token={token}", rest: "a", form: decision.Malformed,
+			location: decision.InSignedURL, unread: true},
+		"and a key as a Bearer": {header: http.Header{"Authorization": {"Bearer " + key}}, query: "keyward-token={token}",
+			form: decision.Malformed, location: decision.InSignedURL, unread: true},
+		"and a session": {header: http.Header{"Authorization": {"Bearer " + jwt}}, query: "keyward-token={token}", form: decision.SignedURL,
+			location: decision.InSignedURL, own: true},
+		"and another scheme": {header: http.Header{"Authorization": {"Digest x=y"}}, query: "keyward-token={token}", form: decision.SignedURL,
+			location: decision.InSignedURL, own: true},
+		"and an opaque token": {header: http.Header{"Authorization": {"Bearer legacy/platform+0123456789"}}, query: "keyward-token={token}",
+			form: decision.Malformed, location: decision.InSignedURL, unread: true},
+		"and an empty key": {header: http.Header{"X-Api-Key": {""}}, query: "keyward-token={token}", form: decision.SignedURL,
+			location: decision.InSignedURL},
+		"and two lines": {header: http.Header{"X-Api-Key": {key, key}}, query: "keyward-token={token}", form: decision.Malformed,
+			location: decision.InSignedURL, unread: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fill := strings.NewReplacer("{key}", key, "{token}", token).Replace
+			for _, l := range []*credential.Locations{nil, keys} {
+				got := l.Read(c.header, c.path, fill(c.query))
+				if got.RawQuery != fill(c.rest) || got.Credential.Form != c.form || got.Location != c.location || got.Doubt != c.doubt ||
+					got.OwnAuthorization != c.own || (got.Token == nil) != c.unread {
+					t.Errorf("got %q, form %v, %v, %v, own %v, token %v", got.RawQuery, got.Credential.Form, got.Location, got.Doubt,
+						got.OwnAuthorization, got.Token)
+				}
+			}
+		})
+	}
+	got := keys.Read(nil, "/x", "token="+key+"&keyward-token="+token+"&a")
+	if got.Credential.Form != decision.Malformed || got.RawQuery != "a" || got.Location != decision.InQuery {
+		t.Errorf("a key beside it: form %v, %v, %q", got.Credential.Form, got.Location, got.RawQuery)
 	}
 }
 
@@ -180,6 +243,20 @@ func TestReferer(t *testing.T) {
 	} {
 		if got := keys.CutReferer(referer); got != want {
 			t.Errorf("%q: %q, want %q", referer, got, want)
+		}
+	}
+	for referer, want := range map[string]string{
+		"https://a.example/x?keyward-token=T&a=b#c":  "https://a.example/x?a=b#c",
+		"https://a.example/x?keyward-token=T":        "https://a.example/x",
+		"https://a.example/x?Token=K":                "https://a.example/x?Token=K",
+		"https://a.example/x;y?keyward-token=T&a;b":  "https://a.example/x;y?a;b",
+		"https://a.example/keyward-token=?a":         "https://a.example/keyward-token=?a",
+		"https://a.example/a=b?a=b&keyward-token=T":  "https://a.example/a=b?a=b",
+		"https://a.example/?a#/?keyward-token=T&b=c": "https://a.example/?a#/?keyward-token=T&b=c",
+	} {
+		var usual *credential.Locations
+		if got := usual.CutReferer(referer); got != want {
+			t.Errorf("without the flag, %q: %q, want %q", referer, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -13,27 +14,42 @@ import (
 // millisecond. Names of letters and digits cost nothing.
 const parameterWork = 1 << 17
 
-// cutQuery is a query without the parameters of keys.
+// cutQuery is a query without the parameters of keys and of tokens.
 type cutQuery struct {
 	rest    string
-	present bool // there was such a parameter with a value
+	token   string // of a signed URL
+	tokens  int    // how many there are
+	present bool   // there was such a parameter with a value
 	text    string
 	whole   bool // there was one value, and it can be decoded
 	doubt   decision.Code
 }
 
-// cut removes the parameters of keys, each with one '&', and leaves all other bytes of the query as they are. Readers have to
-// agree on what is the parameter. So a name that only some of them take for it (see package routing), a ';' beside it, which
-// some take for '&', and a parameter of that name in the path are in doubt.
+// cut removes the parameters of keys and of tokens of signed URLs, each with one '&', and leaves all other bytes of the query as
+// they are.
 func (l *Locations) cut(path, rawQuery string) cutQuery {
+	q := cutQuery{whole: true}
+	q.token, q.rest, q.tokens = urltoken.Cut(rawQuery)
+	if l.InURL() {
+		l.cutKeys(path, &q)
+	}
+	if q.rest != rawQuery && repeats(path, rawQuery, q.text) {
+		q.doubt = decision.PathAmbiguous
+	}
+	return q
+}
+
+// cutKeys removes the parameters of keys. Readers have to agree on what is the parameter. So a name that only some of them take
+// for it (see package routing), a ';' beside it, which some take for '&', and a parameter of that name in the path are in doubt.
+// For tokens that does not matter: only a client that writes the name in another way sends one so, and is not allowed for it.
+func (l *Locations) cutKeys(path string, q *cutQuery) {
 	var work routing.Request
 	work.Bound(parameterWork)
-	q := cutQuery{whole: true}
 	if l.inPath(path, &work) {
 		q.doubt = decision.PathAmbiguous
 	}
 	kept, segments := make([]string, 0, usualParameters), 0
-	for segment := range strings.SplitSeq(rawQuery, "&") {
+	for segment := range strings.SplitSeq(q.rest, "&") {
 		segments++
 		name, value, _ := strings.Cut(segment, "=")
 		switch l.compare(segment, name, &work) {
@@ -48,15 +64,9 @@ func (l *Locations) cut(path, rawQuery string) cutQuery {
 			kept = append(kept, segment)
 		}
 	}
-	if len(kept) == segments {
-		q.rest = rawQuery
-		return q
+	if len(kept) < segments {
+		q.rest = strings.Join(kept, "&")
 	}
-	q.rest = strings.Join(kept, "&")
-	if repeats(path, rawQuery, q.text) {
-		q.doubt = decision.PathAmbiguous
-	}
-	return q
 }
 
 const usualParameters = 8
@@ -131,10 +141,10 @@ func repeats(path, rawQuery, key string) bool {
 	return false
 }
 
-// CutReferer returns a Referer, a URL, without the parameters of keys. It removes the query where readers may read it in two
-// ways. Who sends it is not asked: a page whose URL has a key sends that to the same host with each image.
+// CutReferer returns a Referer, a URL, without the parameters of keys and of tokens. It removes the query where readers may read
+// it in two ways. Who sends it is not asked: a page whose URL has one sends that to the same host with each image.
 func (l *Locations) CutReferer(referer string) string {
-	if !l.InURL() {
+	if !l.InURL() && !strings.Contains(referer, urltoken.Parameter) {
 		return referer
 	}
 	before, rest, ok := strings.Cut(referer, "?")

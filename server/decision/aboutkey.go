@@ -9,6 +9,12 @@ import (
 // aboutKey decides a request that asks about the key itself, which belongs to no project. A page may ask if it may present
 // the key to any project of the key; whoever asks without an Origin has the text, which is all that matters.
 func (e *evaluation) aboutKey() Code {
+	if e.request.claims != nil {
+		return URLDenied // it is for content
+	}
+	if e.match.Key.Scope.Clients == ServerOnly && e.request.fromBrowser() {
+		return ClientDenied
+	}
 	if e.request.Origin == "" {
 		return Allowed
 	}

@@ -1,6 +1,12 @@
 package decision
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/pkg/urltoken"
+)
 
 // TestAboutKey: a key that is accepted anywhere may be asked about, by pages that may present it, also if it is for another project.
 func TestAboutKey(t *testing.T) {
@@ -29,8 +35,19 @@ func TestAboutKey(t *testing.T) {
 		"suspended":                        {KeySuspended, false, func(s *setup) { s.match.Key.Suspended = true }},
 		"frozen":                           {GroupFrozen, false, func(s *setup) { s.match.Group.State = Frozen }},
 		"not synced":                       {NotSynced, false, func(s *setup) { s.snapshot.health = Unsynced }},
-		"preflight":                        {Preflight, true, func(s *setup) { s.request.PreflightMethod, s.request.Origin = "GET", "https://www.acme.com" }},
-		"foreign preflight":                {OriginDenied, false, func(s *setup) { s.request.PreflightMethod, s.request.Origin = "GET", "https://evil.com" }},
+		"a key for servers":                {Allowed, false, func(s *setup) { s.restrict(Scope{Clients: ServerOnly}) }},
+		"a key for servers, a page": {ClientDenied, true, func(s *setup) {
+			s.restrict(Scope{Clients: ServerOnly})
+			s.request.Origin = "https://www.acme.com"
+		}},
+		"a key for browsers": {Allowed, false, func(s *setup) { s.restrict(Scope{Clients: BrowserOnly}) }},
+		"from elsewhere": {AddressDenied, false, func(s *setup) {
+			s.restrict(Scope{Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+			s.request.Address = netip.MustParseAddr("198.51.100.1")
+		}},
+		"a signed URL":      {URLDenied, false, func(s *setup) { s.request.claims = &urltoken.Claims{Expires: now.Add(time.Hour)} }},
+		"preflight":         {Preflight, true, func(s *setup) { s.request.PreflightMethod, s.request.Origin = "GET", "https://www.acme.com" }},
+		"foreign preflight": {OriginDenied, false, func(s *setup) { s.request.PreflightMethod, s.request.Origin = "GET", "https://evil.com" }},
 	} {
 		snapshot, match := acme(t)
 		snapshot.groups = []*Group{match.Group}
@@ -42,4 +59,10 @@ func TestAboutKey(t *testing.T) {
 			t.Errorf("%s: %v, readable %v, project %v; want %v, %v", name, got.Code, got.OriginAllowed, got.Project, c.want, c.readable)
 		}
 	}
+}
+
+// restrict replaces who may present the key.
+func (s *setup) restrict(to Scope) {
+	to.Projects, to.Permissions = s.match.Key.Scope.Projects, s.match.Key.Scope.Permissions
+	s.match.Key.Scope = &to
 }

@@ -17,16 +17,22 @@ const (
 	QueryAmbiguous    = decisioncode.QueryAmbiguous
 	KeyMissing        = decisioncode.KeyMissing
 	KeyMalformed      = decisioncode.KeyMalformed
+	URLInvalid        = decisioncode.URLInvalid
 	KeyUnknown        = decisioncode.KeyUnknown
 	KeyRevoked        = decisioncode.KeyRevoked
 	KeyExpired        = decisioncode.KeyExpired
 	KeyRetired        = decisioncode.KeyRetired
 	KeyLocationDenied = decisioncode.KeyLocationDenied
+	URLExpired        = decisioncode.URLExpired
 	KeySuspended      = decisioncode.KeySuspended
 	GroupFrozen       = decisioncode.GroupFrozen
 	GroupSuspended    = decisioncode.GroupSuspended
+	AddressUnknown    = decisioncode.AddressUnknown
+	AddressDenied     = decisioncode.AddressDenied
 	ProjectUnknown    = decisioncode.ProjectUnknown
 	ProjectDenied     = decisioncode.ProjectDenied
+	URLDenied         = decisioncode.URLDenied
+	ClientDenied      = decisioncode.ClientDenied
 	OriginMissing     = decisioncode.OriginMissing
 	OriginDenied      = decisioncode.OriginDenied
 	PermissionDenied  = decisioncode.PermissionDenied
@@ -35,6 +41,7 @@ const (
 	QuotaUnavailable  = decisioncode.QuotaUnavailable
 	TooManyFailures   = decisioncode.TooManyFailures
 	Preflight         = decisioncode.Preflight
+	Public            = decisioncode.Public
 )
 
 // Codes returns every Code, Allowed first.

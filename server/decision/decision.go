@@ -3,12 +3,14 @@
 package decision
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
 // Snapshot is what a validation server knows. It is safe for concurrent use.
@@ -58,13 +60,20 @@ type Request struct {
 	Method    string
 	Host      string
 	Path      string // percent-encoded, as sent
-	RawQuery  string // as sent, without the '?' and the parameters of keys
+	RawQuery  string // as sent, without the '?', the parameters of keys and the Token
 	Origin    string // the header's value, "" if there is none
 	Referer   string // the header's value, "" if there is none
 
 	// FetchSite is the value of the header Sec-Fetch-Site (W3C Fetch Metadata Request Headers), "" if there is none. Pages
 	// cannot choose it.
 	FetchSite string
+
+	// Token is that of a signed URL, nil if there is none or it cannot be read. See Resolve.
+	Token  *urltoken.Token
+	claims *urltoken.Claims
+
+	// Address is the client's, without a zone, and not IPv4-mapped; the zero Addr if it is not known.
+	Address netip.Addr
 
 	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
 	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
@@ -96,7 +105,7 @@ type Request struct {
 // Credential is what is kept of a presented key.
 type Credential struct {
 	Form   Form
-	Digest keyformat.Digest // set if Form is WellFormed or Foreign; for the latter see Recognizer
+	Digest keyformat.Digest // set if Form is WellFormed or Foreign, see Recognizer, or by Request.Resolve
 }
 
 // Form is the form of what was presented.
@@ -109,6 +118,8 @@ const (
 	WellFormed
 	// Foreign does not have the form of our keys, but may be a key that was imported.
 	Foreign
+	// SignedURL is no key, but the Token that one has signed.
+	SignedURL
 )
 
 // Decision is the result. Key, Group and Project are set as soon as they are known, also when the request is denied.
@@ -133,8 +144,8 @@ type Decision struct {
 	unread bool
 }
 
-// Allowed reports whether the request is allowed.
-func (d Decision) Allowed() bool { return d.Code == Allowed }
+// Allowed reports whether the request is allowed, with a key or, if its Code is Public, without.
+func (d Decision) Allowed() bool { return d.Code.Allows() }
 
 // Retiring reports whether the version of the key has a successor, and is accepted during their overlap only.
 func (d *Decision) Retiring() bool { return d.Version.RetiresAtMillis != 0 }
@@ -188,8 +199,10 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	}
 	switch {
 	case e.request.Credential.Form == Absent:
-		return KeyMissing
-	case e.request.Credential.Form != WellFormed && e.request.Credential.Form != Foreign:
+		return e.keyless(snapshot)
+	case e.request.Credential.Form == SignedURL && e.request.claims == nil:
+		return URLInvalid
+	case e.request.Credential.Form > SignedURL || e.request.Credential.Form == Malformed:
 		return KeyMalformed
 	case !e.find(snapshot):
 		return e.unknown()
@@ -201,18 +214,29 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return KeyRetired
 	case e.misplaced():
 		return KeyLocationDenied
+	case e.urlIsOver():
+		return URLExpired
 	case e.match.Key.Suspended:
 		return KeySuspended
 	case e.match.Group.State == Frozen:
 		return GroupFrozen
 	case e.match.Group.State != Active:
 		return GroupSuspended
+	}
+	if code := e.checkAddress(); code != Allowed {
+		return code
+	}
+	switch {
 	case e.request.AboutKey:
 		return e.aboutKey()
 	case !e.findProject():
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
 		return ProjectDenied
+	case !e.isSignedFor():
+		return URLDenied
+	case e.deniesClient():
+		return ClientDenied
 	}
 	if code := e.checkOrigin(); code != Allowed {
 		return code
@@ -278,13 +302,18 @@ func (e *evaluation) unowned() Code {
 // ownerIn finds the project of a group that owns the request: the trusted one, or the one with the most specific route.
 // Projects are sorted by name, so the first wins a tie. If finding out takes too much work, or depends on how the query is
 // interpreted, no project owns the request: the one with the next best route is not the owner.
-func (e *evaluation) ownerIn(group *Group) (owner *Project) {
+func (e *evaluation) ownerIn(group *Group) *Project {
+	owner, _ := e.rankIn(group)
+	return owner
+}
+
+// rankIn is ownerIn that also returns the rank of the owner's route. The zero Rank is that of an owner without one.
+func (e *evaluation) rankIn(group *Group) (owner *Project, best routing.Rank) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
 		e.routing.Spend(len(projects))
-		return group.ProjectNamed(trusted)
+		return group.ProjectNamed(trusted), best
 	}
-	var best routing.Rank
 	for i := range projects {
 		rank, ok := projects[i].owns(&e.routing)
 		if ok && (owner == nil || rank.Compare(best) > 0) {
@@ -295,9 +324,9 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 		e.doubtful = e.isDoubtful(projects, owner, best)
 	}
 	if e.doubtful || e.routing.Exhausted() {
-		return nil
+		return nil, best
 	}
-	return owner
+	return owner, best
 }
 
 // isDoubtful reports whether another project than the owner may have a route that is as specific.
@@ -326,7 +355,7 @@ func (e *evaluation) checkOrigin() Code {
 		from, err = origin.ParseReferer(e.request.Referer)
 	case e.project.Origins.AllowMissing:
 		return Allowed
-	case e.request.FetchSite == fetchSameOrigin && e.project.Origins.allowOwn(e.request.Host):
+	case e.isOwnPage():
 		return Allowed
 	default:
 		return OriginMissing

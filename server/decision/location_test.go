@@ -20,14 +20,14 @@ func TestLocations(t *testing.T) {
 	}
 }
 
-// TestSharedCaches: no shared cache may keep what was fetched under a URL with a key.
+// TestSharedCaches: no shared cache may keep what was fetched under a URL with a key or a token.
 func TestSharedCaches(t *testing.T) {
 	for _, c := range []struct {
 		shared   bool
 		location Location
 		want     bool
-	}{{true, InHeader, true}, {true, InWebSocketProtocol, true}, {true, InQuery, false}, {false, InHeader, false}} {
-		d := Decision{Group: &Group{SharedCaching: c.shared}, Location: c.location}
+	}{{true, InHeader, true}, {true, InWebSocketProtocol, true}, {true, InQuery, false}, {true, InSignedURL, false}, {false, InHeader, false}} {
+		d := Decision{Key: Key{Scope: &Scope{}}, Group: &Group{SharedCaching: c.shared}, Location: c.location}
 		if d.Shareable() != c.want {
 			t.Errorf("%+v: %v", c, d.Shareable())
 		}

@@ -1,6 +1,8 @@
 package decision
 
 import (
+	"net/netip"
+
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 )
@@ -23,10 +25,15 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is the permissions of a key, and the projects that they are for.
+// Scope is the permissions of a key, the projects that they are for, the clients that have them, and what the upstream gets in
+// addition.
 type Scope struct {
 	Projects    []string
 	Permissions []string
+	// Clients are who may present the key, and Addresses from where; none are all.
+	Clients   Clients
+	Addresses []netip.Prefix // masked, and none of them IPv4-mapped
+	Context   []ContextValue // laid over the group's; sorted by name
 }
 
 // State is the state of a group.
@@ -48,11 +55,16 @@ type Group struct {
 	Projects     []Project // sorted by name
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
+	Sealed       []ContextValue // sorted by name; only content servers can read the values
 	Limits       Limits
 	// AcceptIn is where keys may be.
 	AcceptIn Locations
 	// SharedCaching allows shared caches to keep responses, as the content server declares.
 	SharedCaching bool
+	// RequireAddresses denies keys without Addresses.
+	RequireAddresses bool
+	// HasPublic is set if a project has public paths.
+	HasPublic bool
 }
 
 // RateLimit bounds how fast requests are allowed, by all validation servers together. The zero RateLimit is none.
@@ -90,6 +102,8 @@ type Project struct {
 	OwnsAll bool // every request that no route matches
 	Routes  []routing.Matcher
 	Origins Origins
+	// Public is what needs no key: requests that the project owns and one of these covers.
+	Public []routing.Matcher
 }
 
 // projectWork is the work of fetching a project from memory.

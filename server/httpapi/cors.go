@@ -55,7 +55,7 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		}
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders,
 			keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
-	case decision.Allowed:
+	case decision.Allowed, decision.Public:
 		if d.Retiring() {
 			return []Header{allowed, {HeaderExposeHeaders, exposed + ", " + HeaderDeprecation + ", " + HeaderSunset}}
 		}

@@ -16,12 +16,13 @@ const (
 	HeaderAPIKey        = credential.HeaderAPIKey
 )
 
-// NewRequest collects what a decision needs from the header of a request, and takes the key out of the query. Path is
-// percent-encoded, and rawQuery without its '?'; both are as sent.
+// NewRequest collects what a decision needs from the header of a request, and takes the key, or the token of a signed URL, out of
+// the query. Path is percent-encoded, and rawQuery without its '?'; both are as sent.
 func NewRequest(keys *credential.Locations, header http.Header, method, host, path, rawQuery string) decision.Request {
 	found := keys.Read(header, path, rawQuery)
 	request := decision.Request{
 		Credential: found.Credential,
+		Token:      found.Token,
 		Location:   found.Location,
 		KeyHeader:  found.Header,
 		KeyDoubt:   found.Doubt,

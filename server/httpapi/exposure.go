@@ -20,9 +20,9 @@ func HasReferrerPolicy(header http.Header) bool { return len(header[headerReferr
 // Exposed is what has to be replaced in a request that is allowed, so that the upstream sees no key outside of the headers
 // that Stripping removes.
 type Exposed struct {
-	// Target is set if the target of the request had a key; it has none.
+	// Target is set if the target of the request had a key or a token; it has none.
 	Target string
-	// Referers are set if the Referer had a key.
+	// Referers are set if the Referer had one.
 	Referers []string
 	// Offer is about the subprotocols of WebSockets.
 	Offer credential.Offer
@@ -33,17 +33,15 @@ func ExposedBy(keys *credential.Locations, header http.Header, request *decision
 	if request.RawQuery != rawQuery {
 		e.Target = wireTarget(request.Path, request.RawQuery)
 	}
-	if keys.InURL() {
-		for i, line := range header[headerReferer] {
-			cut := keys.CutReferer(line)
-			if cut == line {
-				continue
-			}
-			if e.Referers == nil {
-				e.Referers = append(e.Referers, header[headerReferer]...)
-			}
-			e.Referers[i] = cut
+	for i, line := range header[headerReferer] {
+		cut := keys.CutReferer(line)
+		if cut == line {
+			continue
 		}
+		if e.Referers == nil {
+			e.Referers = append(e.Referers, header[headerReferer]...)
+		}
+		e.Referers[i] = cut
 	}
 	e.Offer = credential.OfferOf(header)
 	return e

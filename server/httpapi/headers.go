@@ -18,7 +18,9 @@ const (
 	HeaderProject       = "X-Keyward-Project"     //
 	HeaderKeyID         = "X-Keyward-Key-Id"      //
 	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
+	HeaderPrincipal     = "X-Keyward-Principal"   // all of that, signed, if there is a key for it
 	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
+	headerSealedPrefix  = "X-Keyward-Sealed-"     // and the name of a sealed one
 
 	reservedPrefix = "x-keyward-"
 
@@ -41,17 +43,18 @@ type Header struct {
 
 // ContextHeaders returns the headers that an allowed request gains. It omits empty values. The display name, which is
 // free text, is encoded by Encode. All other values are printable ASCII and appear unchanged; one that violates this is
-// encoded, too.
-func ContextHeaders(d decision.Decision) []Header {
+// encoded, too. The principal is that of the request, "" if there is none.
+func ContextHeaders(d decision.Decision, principal string) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+1), d) // and the request's id
+	values := len(d.Group.Context) + len(d.Key.Scope.Context) + len(d.Group.Sealed)
+	return AppendContextHeaders(make([]Header, 0, 7+values+1), d, principal) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
 // must not contain such headers yet.
-func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
+func AppendContextHeaders(headers []Header, d decision.Decision, principal string) []Header {
 	add := func(name, value string) {
 		if value != "" {
 			headers = append(headers, Header{name, value})
@@ -63,11 +66,14 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))
-	for i := range d.Group.Context {
-		value := &d.Group.Context[i]
+	add(HeaderPrincipal, principal)
+	for value := range d.ContextValues {
 		if name, ok := headerOf(value); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
 		}
+	}
+	for i := range d.Group.Sealed {
+		add(d.Group.Sealed[i].Header, safe(d.Group.Sealed[i].Value))
 	}
 	return headers
 }
@@ -80,13 +86,18 @@ func headerOf(value *decision.ContextValue) (name string, ok bool) {
 	return ContextHeaderName(value.Name)
 }
 
-// Permissions lists the permissions of an allowed request's key.
+// Permissions lists the permissions of an allowed request's key, of which there are none without a key.
 func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Scope.Permissions, ",")) }
 
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname" for "bucketName", as header
 // names have no case. It fails for names with other characters than letters, digits and '-': upstreams that fold others
 // could not distinguish them.
-func ContextHeaderName(name string) (string, bool) {
+func ContextHeaderName(name string) (string, bool) { return headerName(headerContextPrefix, name) }
+
+// SealedHeaderName is ContextHeaderName for a value of the sealed context.
+func SealedHeaderName(name string) (string, bool) { return headerName(headerSealedPrefix, name) }
+
+func headerName(prefix, name string) (string, bool) {
 	if name == "" {
 		return "", false
 	}
@@ -95,7 +106,7 @@ func ContextHeaderName(name string) (string, bool) {
 			return "", false
 		}
 	}
-	return http.CanonicalHeaderKey(headerContextPrefix + name), true
+	return http.CanonicalHeaderKey(prefix + name), true
 }
 
 // Encode makes any text safe in a header line: all bytes except printable ASCII, '%' itself, and spaces at the ends are
@@ -136,8 +147,8 @@ func isSafe(text string) bool {
 func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
 // UpstreamHeaders returns the headers that the upstream gets with an allowed request: its context and its id.
-func UpstreamHeaders(d decision.Decision, requestID string) []Header {
-	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
+func UpstreamHeaders(d decision.Decision, principal, requestID string) []Header {
+	return append(ContextHeaders(d, principal), Header{HeaderRequestID, requestID})
 }
 
 // isReserved reports whether an upstream may take the name for one of Keyward's headers or for the request id, in any

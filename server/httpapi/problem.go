@@ -41,7 +41,7 @@ func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.D
 	denial := denialFor(d.Code, request, retryAfter)
 	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
 	denial.Headers = append(denial.Headers, CORS(d, request)...)
-	if request.Location == decision.InQuery {
+	if request.Location.InURL() {
 		denial.Headers = append(denial.Headers, ReferrerPolicy)
 	}
 	return denial

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
@@ -36,6 +37,8 @@ func (c *Config) addKeyParameter(name string) error {
 	switch {
 	case !isWord(name, maxParameter, plain):
 		return errors.New("write a name of up to 32 letters, digits, '-' and '_', such as token")
+	case strings.EqualFold(name, urltoken.Parameter):
+		return errors.New("that name is for the tokens of signed URLs; write another one, such as token")
 	case len(c.Keys.Parameters) == maxLocations:
 		return errors.New(tooMany)
 	}

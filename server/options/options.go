@@ -2,6 +2,7 @@
 package options
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/tracing"
@@ -40,9 +42,12 @@ type Config struct {
 	Reading routing.Reading
 	Keys    credential.Config // where keys are looked for
 
+	Principal principal.Config // of what is signed for content servers
+
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
 	Throttle            throttle.Config
+	Public              throttle.Config // of requests that need no key; IPv6Prefix is that of Throttle
 
 	AdminTokenFile string
 
@@ -72,6 +77,7 @@ const (
 	defaultTimeout = time.Minute
 
 	defaultFailures   = 60
+	defaultPublic     = 600
 	defaultIPv6Prefix = 64
 	bitsIPv6          = 128
 
@@ -91,6 +97,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	c.Listeners.flags(flags)
 	c.requestFlags(flags)
 	c.keyFlags(flags)
+	c.principalFlags(flags)
 	c.syncFlags(flags, hostname)
 
 	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second,
@@ -112,6 +119,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	if flags.NArg() > 0 {
 		return Config{}, errors.New("there are only flags, no arguments: look for a space that should be a '='")
 	}
+	c.Public.IPv6Prefix = c.Throttle.IPv6Prefix
 	return c, c.check()
 }
 
@@ -162,6 +170,9 @@ func (c *Config) requestFlags(flags *flag.FlagSet) {
 		"(default) or Forwarded", c.setClientAddressHeader)
 	flags.IntVar(&c.Throttle.Failures, "max-failures-per-minute", defaultFailures,
 		"how `many` requests of one client address may fail in a minute; the response to further failures is 429; 0 is any number")
+	flags.IntVar(&c.Public.Failures, "max-public-requests-per-minute", defaultPublic,
+		"how `many` requests of one client address for public paths, which need no key, are allowed in a minute; the response to further "+
+			"ones is 429; clients whose address is not known share it, those of each Group apart; 0 is any number")
 	flags.IntVar(&c.Throttle.IPv6Prefix, "throttle-ipv6-prefix", defaultIPv6Prefix, "`bits` of an IPv6 address that identify a client")
 }
 
@@ -203,6 +214,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--instance: give a name of 1 to %d letters, digits and -._:/, such as the name of the pod", maxInstance)
 	case c.Throttle.Failures < 0:
 		return errors.New("--max-failures-per-minute: write a number such as 60, or 0 for any")
+	case c.Public.Failures < 0:
+		return errors.New("--max-public-requests-per-minute: write a number such as 600, or 0 for any")
 	case c.Throttle.IPv6Prefix < 1 || c.Throttle.IPv6Prefix > bitsIPv6:
 		return fmt.Errorf("--throttle-ipv6-prefix: write a number of bits from 1 to %d, such as 64", bitsIPv6)
 	case c.Sync.Address == "":
@@ -220,6 +233,6 @@ func (c *Config) check() error {
 	case !(c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1):
 		return errors.New("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	default:
-		return c.Listeners.check()
+		return cmp.Or(c.checkPrincipal(), c.Listeners.check())
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"log/slog"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -183,6 +184,7 @@ func (s *Store) deleteGroups(identities []string) {
 			delete(s.groups, identity)
 			s.mu.Unlock()
 			s.unlist(group.compiled)
+			s.unclaim(group, group.compiled, nil)
 		}
 		delete(s.renewed, identity)
 		delete(s.pending, identity)
@@ -205,6 +207,7 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 		record = &groupRecord{}
 	}
 	before := record.compiled
+	s.claim(record, before, compiled)
 	s.mu.Lock()
 	record.wire, record.compiled = wire, compiled
 	s.groups[wire.Identity()] = record
@@ -214,11 +217,12 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 	s.list(compiled)
 	if known {
 		s.unlist(before)
+		s.unclaim(record, before, compiled)
 	}
 }
 
 func (s *Store) putMessage(wire *syncv1.Key) {
-	if err := unknownInKey(wire); err != nil {
+	if err := cmp.Or(unknownInKey(wire), checkURLSecrets(wire)); err != nil {
 		s.rejectKey(wire.GetId(), wire.GetGroup(), err)
 		return
 	}
@@ -257,7 +261,9 @@ func (s *Store) putKey(record *keyRecord) {
 	}
 	key := keytable.Key{ID: string(record.id), Scope: of.number, Suspended: record.suspended, Pass: s.pass}
 	s.mu.Lock()
+	s.dropURLSecrets(key.ID)
 	s.keys.Put(key, record.versions)
+	s.addURLSecrets(record.versions)
 	s.mu.Unlock()
 	if replaces {
 		s.dropUnused(earlier.Scope)
@@ -288,6 +294,7 @@ func (s *Store) deleteKey(id string) {
 	}
 	s.uncount(key)
 	s.mu.Lock()
+	s.dropURLSecrets(id)
 	s.keys.Delete(id)
 	s.mu.Unlock()
 	s.dropUnused(key.Scope)

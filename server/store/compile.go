@@ -9,7 +9,6 @@ import (
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values that cannot be
@@ -29,8 +28,9 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
-		AcceptIn:      locationsOf(wire.GetAcceptIn()),
-		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
+		AcceptIn:         locationsOf(wire.GetAcceptIn()),
+		SharedCaching:    wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
+		RequireAddresses: wire.GetRequireAddresses(),
 	}
 	unknownField, unknownValue := unknownIn(wire.ProtoReflect(), "")
 	if unknownValue != nil { // the value is taken for the one that allows least
@@ -56,13 +56,15 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			OwnsAll: project.GetOwnsAll(),
 			Routes:  routes,
 			Origins: s.compileOrigins(where, project.GetOrigins()),
+			Public:  s.compilePublic(where, project.GetPublicPaths()),
 		})
 	}
 	if !whole {
 		for i := range group.Projects {
-			group.Projects[i].Routes, group.Projects[i].OwnsAll = nil, false
+			group.Projects[i].Routes, group.Projects[i].OwnsAll, group.Projects[i].Public = nil, false, nil
 		}
 	}
+	group.HasPublic = slices.ContainsFunc(group.Projects, func(p decision.Project) bool { return len(p.Public) > 0 })
 	s.compileShared(group, wire.GetSharedOrigins())
 	slices.SortStableFunc(group.Projects, func(a, b decision.Project) int { return cmp.Compare(a.Name, b.Name) })
 	for _, capability := range wire.GetCapabilities() {
@@ -73,13 +75,14 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		})
 	}
 	for name, value := range wire.GetContext() {
-		header, ok := httpapi.ContextHeaderName(name)
-		if !ok {
-			s.reject("context value", group.Identity+", "+name, fmt.Errorf("a name has letters, digits and '-' only"))
+		compiled, err := contextValue(name, value)
+		if err != nil {
+			s.reject("context value", group.Identity+", "+name, err)
 			continue
 		}
-		group.Context = append(group.Context, decision.ContextValue{Name: name, Value: value, Header: header})
+		group.Context = append(group.Context, compiled)
 	}
+	group.Sealed = s.sealedContext(group.Identity, wire.GetSealedContext())
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group
 }
@@ -94,6 +97,10 @@ func sizeOf(wire *syncv1.Group) (size int) {
 	}
 	for _, project := range wire.GetProjects() {
 		add(project.GetRoutes())
+		for _, path := range project.GetPublicPaths() {
+			public := routing.Public(path)
+			size += public.Size()
+		}
 	}
 	for _, capability := range wire.GetCapabilities() {
 		add(capability.GetRoutes())

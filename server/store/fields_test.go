@@ -12,6 +12,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -26,6 +27,10 @@ var fillers = map[protoreflect.Name]protoreflect.Value{
 	"hosts":    protoreflect.ValueOfString("a.example"),
 	"paths":    protoreflect.ValueOfString("/a"),
 	"owners":   protoreflect.ValueOfUint32(0),
+
+	"url_secret":   protoreflect.ValueOfBytes(bytes.Repeat([]byte{5}, urltoken.SecretSize)),
+	"addresses":    protoreflect.ValueOfString("192.0.2.0/24"),
+	"public_paths": protoreflect.ValueOfString("/a"),
 }
 
 // fillFields sets every field of a message, and of those in it. An enum gets its last value.
@@ -101,13 +106,13 @@ func TestEveryFieldOfAKeyIsHandled(t *testing.T) {
 	wire := &syncv1.Key{}
 	fillFields(wire.ProtoReflect())
 	wire.Group = "tenants/acme"
-	find := map[string]func() decision.Match{
-		"over the stream": func() decision.Match {
+	find := map[string]func() known{
+		"over the stream": func() known {
 			s := open(t, Config{})
 			apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{wire}})
 			return found(s)
 		},
-		"from the journal": func() decision.Match {
+		"from the journal": func() known {
 			s := open(t, Config{})
 			encoded, err := proto.Marshal(&syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{wire}})
 			if err != nil {
@@ -119,7 +124,7 @@ func TestEveryFieldOfAKeyIsHandled(t *testing.T) {
 			return found(s)
 		},
 	}
-	with, whole := recordOf(wire), map[string]decision.Match{}
+	with, whole := recordOf(wire), map[string]known{}
 	for how := range find {
 		if whole[how] = find[how](); whole[how].Key.ID == "" {
 			t.Fatalf("%s: the filled key is not found", how)
@@ -149,9 +154,18 @@ func recordOf(wire *syncv1.Key) *keyRecord {
 	return record
 }
 
-func found(s *Store) decision.Match {
-	match, _ := s.Find(keyformat.Digest(fillers["digest"].Bytes()))
-	return match
+// known is what decisions can know of a key.
+type known struct {
+	decision.Match
+
+	urlSecret string
+}
+
+func found(s *Store) known {
+	digest := keyformat.Digest(fillers["digest"].Bytes())
+	match, _ := s.Find(digest)
+	_, secret, _ := s.Signer(urltoken.IDOf(digest))
+	return known{match, string(secret)}
 }
 
 // TestEveryFieldOfAGroupIsHandled clears each field of syncv1.Group, and of the messages in it, in turn. Without the field, the
@@ -198,6 +212,11 @@ func draw(t *rapid.T, message protoreflect.Message) {
 		field := fields.Get(i)
 		name := string(field.FullName())
 		switch {
+		case field.IsMap():
+			values := message.Mutable(field).Map()
+			for range rapid.IntRange(0, 3).Draw(t, name+", how many") {
+				values.Set(drawValue(t, field.MapKey()).MapKey(), drawValue(t, field.MapValue()))
+			}
 		case field.IsList():
 			list := message.Mutable(field).List()
 			for range rapid.IntRange(0, 3).Draw(t, name+", how many") {
@@ -222,6 +241,8 @@ func drawValue(t *rapid.T, field protoreflect.FieldDescriptor) protoreflect.Valu
 	switch field.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(rapid.Bool().Draw(t, name))
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(rapid.IntRange(0, field.Enum().Values().Len()-1).Draw(t, name)))
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString(rapid.StringN(0, 9, -1).Draw(t, name))
 	case protoreflect.BytesKind:

@@ -9,6 +9,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
@@ -31,6 +32,8 @@ const (
 	keySuspended   protowire.Number = 6
 	keyVersions    protowire.Number = 7
 	keyRate        protowire.Number = 8
+	keyClients     protowire.Number = 9
+	keyAddresses   protowire.Number = 10
 
 	ratePerSecond protowire.Number = 1
 	rateBurst     protowire.Number = 2
@@ -39,21 +42,24 @@ const (
 	versionExpires protowire.Number = 2
 	versionRetires protowire.Number = 3
 	versionRevoked protowire.Number = 4
+	versionURL     protowire.Number = 5
 )
 
 // keyRecord is a syncv1.Key. Its memory is reused for the next one.
 type keyRecord struct {
 	id []byte
-	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of keyRate: the fields that
-	// most keys share with others.
+	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of those from keyRate on: the
+	// fields that most keys share with others.
 	scope     []byte
 	rateAt    int
 	suspended bool
 	versions  []keytable.Version
+	// entry is a buffer for an entry of the context, and lastName the name in the one that was decoded last.
+	entry, lastName []byte
 }
 
 func (k *keyRecord) reset() {
-	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0]}
+	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0], entry: k.entry[:0]}
 }
 
 // set sets the record from a message. It returns how many versions were left out because their digest is not one.
@@ -73,6 +79,8 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	if rate := wire.GetRate(); rate != nil {
 		k.appendRate(rate.GetPerSecond(), rate.GetBurst())
 	}
+	k.appendClients(wire)
+	k.appendContext(wire.GetContext())
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -82,6 +90,8 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 		k.versions = append(k.versions, keytable.Version{
 			Digest:  keyformat.Digest(v.GetDigest()),
 			Version: decision.Version{ExpiresAtMillis: v.GetExpiresAtMs(), RetiresAtMillis: v.GetRetiresAtMs(), Revoked: v.GetRevoked()},
+
+			URLSecret: string(v.GetUrlSecret()),
 		})
 	}
 	return leftOut
@@ -103,7 +113,7 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 // have another form, or be malformed: protobuf finds out.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
-	rated := false
+	rated, restricted := false, false
 	for last := keyID; len(encoded) > 0; {
 		number, value, bits, n := consume(encoded, last)
 		if n < 0 {
@@ -113,6 +123,12 @@ func (k *keyRecord) decode(encoded []byte) bool {
 		switch {
 		case number == keySuspended && value == nil:
 			k.suspended = bits != 0
+			continue
+		case number == keyClients && value == nil:
+			if restricted || !k.decodeClients(bits) {
+				return false
+			}
+			restricted = true
 			continue
 		case value == nil:
 			return false
@@ -128,8 +144,16 @@ func (k *keyRecord) decode(encoded []byte) bool {
 			}
 			rated = true
 			continue
+		case number == keyContext:
+			if !k.decodeContext(value) {
+				return false
+			}
+			continue
 		case !utf8.Valid(value):
 			return false
+		case number == keyAddresses:
+			k.scope = appendField(k.scope, number, value)
+			continue
 		}
 		switch number {
 		case keyID:
@@ -184,6 +208,8 @@ func decodeVersion(v *keytable.Version, encoded []byte) bool {
 				return false
 			}
 			v.Digest = keyformat.Digest(value)
+		case number == versionURL && len(value) == urltoken.SecretSize:
+			v.URLSecret = string(value)
 		case value != nil:
 			return false
 		case number == versionExpires:
@@ -230,12 +256,15 @@ func encodeKey[T string | []byte](buf []byte, id, scope, rate T, suspended bool,
 	}
 	for i := range versions {
 		v := &versions[i]
-		var scratch [96]byte // more than a version ever takes
+		var scratch [128]byte // more than a version ever takes
 		encoded := appendField(scratch[:0], versionDigest, v.Digest[:])
 		encoded = appendNumber(encoded, versionExpires, uint64(v.ExpiresAtMillis))
 		encoded = appendNumber(encoded, versionRetires, uint64(v.RetiresAtMillis))
 		if v.Revoked {
 			encoded = appendNumber(encoded, versionRevoked, 1)
+		}
+		if v.URLSecret != "" {
+			encoded = appendField(encoded, versionURL, v.URLSecret)
 		}
 		buf = appendField(buf, keyVersions, encoded)
 	}

@@ -39,7 +39,8 @@ func TestKeyRecordIsProtobuf(t *testing.T) {
 		}
 		scope, err := decodeScope(set.scope)
 		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(),
-			Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
+			Permissions: wire.GetPermissions(), Rate: wire.GetRate(), Clients: wire.GetClients(), Addresses: wire.GetAddresses(),
+			Context: wire.GetContext()}) {
 			t.Fatalf("the scope is %v, %v", scope, err)
 		}
 	})
@@ -58,7 +59,24 @@ func FuzzKeyRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	limited.Clients, limited.Addresses = syncv1.Clients_CLIENTS_SERVER, []string{"192.0.2.0/24", "2001:db8::/32"}
+	restricted, err := proto.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
+	limited.Context = map[string]string{"plan": "trial", "tenant": ""}
+	withContext, err := proto.MarshalOptions{Deterministic: true}.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
+	entry := func(encoded string) []byte {
+		return slices.Concat(rated, []byte{0x5a, byte(len(encoded))}, []byte(encoded))
+	}
 	for _, seed := range [][]byte{
+		restricted, slices.Concat(rated, []byte{0x48, 0}), slices.Concat(rated, []byte{0x48, 1, 0x48, 2}),
+		slices.Concat(rated, []byte{0x48, 3}), slices.Concat(rated, []byte{0x52, 1, 0xff}),
+		withContext, slices.Concat(withContext, withContext[len(withContext)-10:]), withContext[:len(withContext)-1], entry(""), entry("\n\x01b\x12\x01x"), entry("\x12\x01x\n\x01b"),
+		entry("\n\x81\x00b\x12\x01x"), entry("\n\x01b"), entry("\n\x01b\x12\x01\xff"), entry("\n\x01b\x12\x01x\x18\x01"),
 		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty, rated, slices.Concat(rated, rated[len(rated)-3:]),
 		encodeKey(nil, "k\xff", "", "", false, nil),                            // not UTF-8
 		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", "", false, nil),      // the name of earlier releases; suspended, twice

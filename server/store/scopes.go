@@ -46,8 +46,12 @@ func (s *Store) scopeOf(record *keyRecord) (*scope, error) {
 	if !ok {
 		return nil, errors.New("its group is not known")
 	}
+	compiled, err := decisionScope(wire)
+	if err != nil {
+		return nil, err
+	}
 	added := &scope{
-		Scope: decision.Scope{Projects: wire.GetProjects(), Permissions: wire.GetPermissions()},
+		Scope: compiled,
 		rate:  rateOf(wire.GetRate()),
 		group: group, encoded: string(record.scope), rateAt: record.rateAt, number: uint32(len(s.scopes.numbered)),
 	}

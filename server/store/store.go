@@ -39,6 +39,8 @@ type Config struct {
 //   - origins follows groups a few entries at a time. The entries of a compiled group are added when it is in groups
 //     already, and those of the one that it replaces are removed last. So an origin that a group allows before and after a
 //     change always finds it, maybe twice.
+//   - claims follows groups in the same way: what a group claims with a change is in it before the change is in force, and what it no
+//     longer claims leaves it afterwards. It has records, so that a request is compared with what is in force.
 //   - What a decision gets out of the store (compiled groups, scopes, ids) never changes. Changes replace it.
 //
 // Whenever writing is free, a groupRecord with a version has all records that the manager has named so, keys of it is the number of
@@ -56,7 +58,10 @@ type Store struct {
 	groups  map[string]*groupRecord // by identity
 	keys    *keytable.Table
 	scopes  scopes
+	urls    urlSecrets        // guarded by mu
 	origins origins           // groups by the origins that they allow
+	claims  claims            // groups by what they claim; nil while none has public paths
+	public  int               // how many have
 	journal *journal          // nil if there is none
 	pass    uint32            // grows with each announcement of replaced groups
 	renewed map[string]uint32 // replaced groups, and the pass that replaces them
@@ -70,6 +75,7 @@ type Store struct {
 
 	secret      atomic.Pointer[keyformat.DigestSecret] // keys the digests of imported keys; nil while there are none
 	synced      atomic.Bool
+	opens       atomic.Bool // there are claims
 	revision    atomic.Uint64
 	lastContact atomic.Int64 // Unix milliseconds; 0 is never
 }

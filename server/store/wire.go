@@ -140,5 +140,6 @@ func (s *Store) dumpKeys(p *piece, selected func(keytable.Key) bool) error {
 // encode appends the encoding of the record that the key was made from.
 func (s *Store) encode(buf []byte, key keytable.Key, versions []keytable.Version) []byte {
 	of := s.scopes.numbered[key.Scope]
+	s.fillURLSecrets(versions)
 	return encodeKey(buf, key.ID, of.encoded[:of.rateAt], of.encoded[of.rateAt:], key.Suspended, versions)
 }

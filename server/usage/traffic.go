@@ -19,10 +19,11 @@ const (
 	maxReportedOrigin = 128
 )
 
-// refusals counts refused requests by group and code, since they were last reported. Its zero value is empty.
+// outcomes counts requests by group and code, since they were last reported: refused ones, and those that were allowed without a key. Its
+// zero value is empty.
 //
 // A request counts under the read lock, so that nobody counts in a map that was taken under the write lock.
-type refusals struct {
+type outcomes struct {
 	mu     sync.RWMutex
 	groups map[string]*[codes]atomic.Uint64
 }
@@ -31,11 +32,15 @@ type refusals struct {
 const codes = 64
 
 // Refused counts a refused request with a key of the group namespace/name.
-func (r *Recorder) Refused(group string, code decision.Code) {
+func (r *Recorder) Refused(group string, code decision.Code) { r.outcomes.count(group, code) }
+
+// Public counts a request to the group namespace/name that was allowed without a key.
+func (r *Recorder) Public(group string) { r.outcomes.count(group, decision.Public) }
+
+func (all *outcomes) count(group string, code decision.Code) {
 	if int(code) >= codes {
 		return
 	}
-	all := &r.refused
 	all.mu.RLock()
 	counts := all.groups[group]
 	if counts != nil {
@@ -56,15 +61,15 @@ func (r *Recorder) Refused(group string, code decision.Code) {
 	all.groups[group][code].Add(1)
 }
 
-func (r *refusals) take() map[string]*[codes]atomic.Uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := r.groups
-	r.groups = nil
+func (all *outcomes) take() map[string]*[codes]atomic.Uint64 {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	taken := all.groups
+	all.groups = nil
 	return taken
 }
 
-// Traffic returns what was refused of each group since it was last called, and the origins that most of its allowed requests came
+// Traffic returns what was refused of each group since it was last called, what was allowed without a key, and the origins that most of its allowed requests came
 // from. Origins are those of up to maxOrigins keys.
 func (r *Recorder) Traffic() []*syncv1.GroupTraffic {
 	groups := map[string]*syncv1.GroupTraffic{}
@@ -74,14 +79,15 @@ func (r *Recorder) Traffic() []*syncv1.GroupTraffic {
 		}
 		return groups[group]
 	}
-	for group, counts := range r.refused.take() {
+	for group, counts := range r.outcomes.take() {
 		traffic := of(group)
 		traffic.Refusals = map[string]uint64{}
 		for _, code := range decision.Codes() {
-			if n := counts[code].Load(); n > 0 {
+			if n := counts[code].Load(); n > 0 && code != decision.Public {
 				traffic.Refusals[code.String()] = n
 			}
 		}
+		traffic.Public = counts[decision.Public].Load()
 	}
 	seen := map[string]map[string]uint64{}
 	for i := range r.shards {

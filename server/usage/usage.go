@@ -44,12 +44,12 @@ const (
 // one only if that leaves origins at most maxOrigins. A text of groups has as many references as keys have its number.
 // offset is a hint: with a stale value, a request near the end of a month counts in the wrong one of two months.
 type Recorder struct {
-	seed    maphash.Seed // unknown to users who import keys, so that they cannot choose where keys are stored
-	shards  [1 << shardBits]shard
-	offset  atomic.Int64 // the manager's clock minus ours, in milliseconds
-	origins atomic.Int64 // keys whose origins are counted
-	groups  groups
-	refused refusals
+	seed     maphash.Seed // unknown to users who import keys, so that they cannot choose where keys are stored
+	shards   [1 << shardBits]shard
+	offset   atomic.Int64 // the manager's clock minus ours, in milliseconds
+	origins  atomic.Int64 // keys whose origins are counted
+	groups   groups
+	outcomes outcomes
 }
 
 // New returns a recorder in which nothing is recorded.

@@ -34,6 +34,7 @@ validators:
     priorityClassName: '%[1]s'
     tls: {secretName: '%[1]s'}
     adminToken: {secretName: '%[1]s', key: '%[1]s'}
+    principal: {secretName: '%[1]s', issuer: '%[1]s', audience: '%[1]s'}
     service: {trafficDistribution: '%[1]s'}
     upstream: {url: 'http://%[1]s', project: '%[1]s'}
     exposure:

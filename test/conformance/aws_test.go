@@ -135,7 +135,7 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 	}
 	named := map[string]string{
 		"groupId": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier",
-		"project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
+		"project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions", "principal": "X-Keyward-Principal",
 	}
 	for name, value := range context {
 		text, isText := value.(string)
@@ -146,6 +146,9 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 			"rateLimitPolicy"}, name):
 		case isText:
 			header, _ := httpapi.ContextHeaderName(name)
+			if sealed, is := strings.CutPrefix(name, "sealed_"); is {
+				header, _ = httpapi.SealedHeaderName(sealed)
+			}
 			a.injected = append(a.injected, header+": "+text)
 		default:
 			t.Errorf("%s is no text", name)

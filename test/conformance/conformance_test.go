@@ -7,25 +7,38 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
+
+// everyCase returns all tables.
+func everyCase() []testCase {
+	return slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable, principalTable,
+		publicTable)
+}
 
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
+	signer, _, published := fixture.Signer(t)
 	for _, position := range []string{fastPathOn, fastPathOff} {
 		opened := map[string]map[string]integration{}
-		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
-			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
+		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable, worldPublic} {
+			opened[world] = integrations(t, newAuthorizer(t, world, update, authorizer.WithPrincipals(signer)), position)
 		}
 		t.Run(position, func(t *testing.T) {
-			for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable, locationTable) {
+			for _, c := range everyCase() {
 				t.Run(c.name, func(t *testing.T) {
 					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
 						if c.excepts(name) || e.client != "" && !knowsClient(name) {
 							continue
 						}
-						t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
+						t.Run(name, func(t *testing.T) {
+							got := ask(t, e)
+							got.takePrincipals(t, published)
+							c.compare(t, got, e)
+						})
 					}
 				})
 			}
@@ -36,7 +49,7 @@ func TestConformance(t *testing.T) {
 // TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable, locationTable) {
+	for _, c := range everyCase() {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -82,6 +95,9 @@ func (c *testCase) testRequest(keys keyring) testRequest {
 	for _, key := range keys {
 		e.secrets = append(e.secrets, key.Reveal())
 	}
+	if c.signed.key != "" {
+		c.signed.sign(&e, keys)
+	}
 	for _, line := range c.headers {
 		e.lines = append(e.lines, keys.fill(line))
 	}
@@ -90,10 +106,10 @@ func (c *testCase) testRequest(keys keyring) testRequest {
 
 func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	t.Helper()
-	if got.allowed != (c.want == decision.Allowed) || got.status != c.want.Status() {
+	if got.allowed != c.want.Allows() || got.status != c.want.Status() {
 		t.Fatalf("got %s with status %d, want %v with %d", got.code, got.status, c.want, c.want.Status())
 	}
-	if got.code != c.want.String() && (e.method != "HEAD" || got.code != "") {
+	if got.code != c.want.String() && (e.method != "HEAD" || got.code != "") && (!got.codeless || !c.want.Allows()) {
 		t.Errorf("code %q, want %v", got.code, c.want)
 	}
 	sent := strings.Join(e.lines, "\n")
@@ -103,7 +119,7 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	}
 	c.compareCORS(t, got)
 	c.compareRates(t, got.headers)
-	if c.want != decision.Allowed {
+	if !c.want.Allows() {
 		c.compareDenial(t, got)
 		return
 	}
@@ -187,7 +203,7 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	}
 	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400",
 		http.StatusServiceUnavailable: "1"}[c.want.Status()]
-	if c.want == decision.RateLimited {
+	if c.want == decision.RateLimited && c.world != worldPublic {
 		wantRetry = "2" // one request is allowed in 1.5 seconds
 	}
 	if got.retryAfter != wantRetry && !got.isVerdict {

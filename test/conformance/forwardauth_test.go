@@ -180,7 +180,7 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []s
 			r.header.Del(name)
 		}
 		e.compareSecrets(t, fmt.Sprint(target, r.header))
-		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header,
+		return outcome{allowed: true, status: http.StatusOK, code: "allowed", codeless: true, setsHeaders: true, headers: r.header,
 			injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id"), target: target,
 			passed: append([]string{""}, linesOf(r.header, isPassed)...), selects: selects}
 	}

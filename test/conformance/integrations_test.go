@@ -45,6 +45,7 @@ type outcome struct {
 	allowed   bool
 	status    int
 	code      string
+	codeless  bool   // it says only that the request is allowed, not with which code
 	challenge string // WWW-Authenticate
 
 	retryAfter string // seconds
@@ -290,7 +291,7 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 			}
 			e.compareSecrets(t, fmt.Sprint(r.RequestURI, r.Header))
 			return outcome{
-				allowed: true, status: got.status, code: "allowed", setsHeaders: true, headers: got.header, injected: linesOf(r.Header,
+				allowed: true, status: got.status, code: "allowed", codeless: true, setsHeaders: true, headers: got.header, injected: linesOf(r.Header,
 					isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}

@@ -15,6 +15,7 @@ type testCase struct {
 	project string   // the trusted project
 	client  string   // the address that the nearest proxy has seen
 	id      string   // the request's id; "" is a new one
+	signed  signing  // the token that is added to the target, if there is one
 	world   string   // which snapshot; "" is the usual one
 	want    decision.Code
 
@@ -374,8 +375,12 @@ var table = []testCase{
 		headers: []string{"Origin: null"}, want: decision.KeyMissing},
 
 	// What the upstream sees.
+	{name: "context of the key", guards: "keys whose own context is lost, or is sent beside the group's", key: "told", owner: "marketing",
+		headers: bearer("told")},
+	{name: "context of the key, spoofed", guards: "clients that choose what a key's context says", key: "told", owner: "marketing",
+		headers: with("told", "X-Keyward-Context-Plan: gold", "X_Keyward_Context_Share: 100%")},
 	{name: "spoofed context", guards: "clients that tell the upstream whose content they want", key: "good", owner: "marketing",
-		headers: with("good", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Database: evil", "X-Keyward-Anything: evil",
+		headers: with("good", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Database: evil", "X-Keyward-Sealed-PaymentKey: v1.evil.AAAA", "X-Keyward-Anything: evil",
 			"X-Other: stays"), upstream: []string{"X-Other: stays"}},
 	{name: "spoofed context, lower case", guards: "context under names in lower case", key: "good", owner: "marketing",
 		headers: with("good", "x-keyward-project: evil", "x-keyward-key-id: evil")},

@@ -88,6 +88,9 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
+	addRestricted(add)
+	addSigners(t, keys, add)
+	add("told", acme, marketing, read).Context = map[string]string{"share": "60%", "plan": "trial"}
 	add("embed", "tenants/embeds", []string{"default"}, read)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
@@ -121,6 +124,8 @@ func groups() []*syncv1.Group {
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
 			Paths: []string{"/tenant/checkout/sessions"}}}}},
 		Context: map[string]string{"bucketName": "acme-media", "share": "50%"},
+
+		SealedContext: map[string]string{"paymentKey": "v1.2026.c2VhbGVk"},
 	}
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
 		return &syncv1.Group{Namespace: "tenants", Name: name, State: state,
@@ -128,6 +133,8 @@ func groups() []*syncv1.Group {
 	}
 	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
+	located := implicit("located", syncv1.GroupState_GROUP_STATE_ACTIVE)
+	located.RequireAddresses = true
 	embeds := implicit("embeds", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	embeds.AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
 	return []*syncv1.Group{
@@ -135,7 +142,7 @@ func groups() []*syncv1.Group {
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
-		limited,
+		limited, located,
 	}
 }
 
@@ -154,16 +161,24 @@ func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) 
 
 // injectedFor returns what an upstream must see of a key.
 func injectedFor(key, owner string) []string {
+	if key == "" {
+		return publicInjected(owner)
+	}
 	permissions := "read"
-	if key == "both" {
+	if key == "both" || key == "signer of both" {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs", "embed": "embeds"}[key]; group != "" {
+	group := map[string]string{"solo": "solo", "located": "located", "paced": "paced", "reader": "docs", "secretary": "docs", "embed": "embeds"}[key]
+	if group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
-	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
-		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
+	lines = append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
+		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Sealed-Paymentkey: v1.2026.c2VhbGVk")
+	if key == "told" {
+		return append(lines, "X-Keyward-Context-Share: 60%", "X-Keyward-Context-Plan: trial")
+	}
+	return append(lines, "X-Keyward-Context-Share: 50%")
 }
 
 // newAuthorizer returns an authorizer on a store in the state of that world.
@@ -182,6 +197,12 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 		if err := s.Apply(update); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if world == worldPublic {
+		if err := s.Apply(&syncv1.Update{Revision: 2, Groups: publicGroups()}); err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, authorizer.WithPublic(flooded(), nil))
 	}
 	options = append(options, authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"},
 		Headers: []string{otherKeyHeader}, Schemes: []string{"ApiKey"}})))

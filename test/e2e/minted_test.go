@@ -44,10 +44,15 @@ func (m *minted) note(object any) {
 		return
 	}
 	if key := string(secret.Data[v1alpha1.SecretKeyAPIKey]); key != "" {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.keys[key] = secret.Namespace + "/" + secret.Name
+		m.add(key, secret.Namespace+"/"+secret.Name)
 	}
+}
+
+// add adds a text that must be found as little as a key, and says where it is from.
+func (m *minted) add(text, from string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys[text] = from
 }
 
 // all returns the keys, and the Secret that each was in.

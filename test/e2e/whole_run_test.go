@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
 // TestPlaintextIsInSecretsOnly searches for every key that was minted since the cluster started. The go tool runs tests in
@@ -83,7 +84,8 @@ type search map[[window]byte]string
 // window is how many characters in a row identify a key. It is short enough to find a part of a key.
 const window = 16
 
-// searchFor searches for keys as they are, in base64 at any offset, and in hexadecimal.
+// searchFor searches for keys as they are, in base64 at any offset, and in hexadecimal, and for the secrets with which they sign URLs,
+// which are bytes in snapshots and nothing else anywhere.
 func searchFor(keys map[string]string) search {
 	s := search{}
 	for key, secret := range keys {
@@ -94,6 +96,12 @@ func searchFor(keys map[string]string) search {
 		}
 		for offset := range 3 {
 			texts = append(texts, base64.StdEncoding.EncodeToString([]byte(body[offset:])))
+		}
+		if signs, err := urltoken.Derive(key); err == nil {
+			texts = append(texts, hex.EncodeToString(signs))
+			for offset := range 3 {
+				texts = append(texts, base64.StdEncoding.EncodeToString(signs[offset:]))
+			}
 		}
 		for _, text := range texts {
 			s[[window]byte([]byte(text[:window]))] = secret
@@ -161,12 +169,18 @@ func (s search) dir(t *testing.T, dir string) (read int) {
 // findsAnyway shows that the search finds a key in the middle of a log, in each encoding.
 func (s search) findsAnyway(t *testing.T, key string) {
 	t.Helper()
+	signs, err := urltoken.Derive(key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, line := range []string{
 		`{"level":"debug","key":"` + key + `"}`,
 		`Authorization: Bearer ` + key[:len(key)/2] + `…`,
 		`data: ` + base64.StdEncoding.EncodeToString([]byte(key)),
 		`data: ` + base64.StdEncoding.EncodeToString([]byte("KEY="+key+"\n")),
 		`0x` + hex.EncodeToString([]byte(key)),
+		`url_secret:"` + hex.EncodeToString(signs) + `"`,
+		`"urlSecret":"` + base64.StdEncoding.EncodeToString(signs) + `"`,
 	} {
 		if len(s.in([]byte("one line\n"+line+"\nanother"))) != 1 {
 			t.Errorf("the search does not find a key that is written like %s", strings.ReplaceAll(line, key, "<key>"))

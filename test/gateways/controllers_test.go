@@ -252,7 +252,8 @@ func TestControllers(t *testing.T) {
 				}
 			})
 			t.Run("spoofed context", func(t *testing.T) {
-				got := w.roundTrip(t, address, testCase{headers: []string{key, "X-Keyward-Group: evil", "X-Keyward-Context-Database: evil", "X_Keyward_Tier: evil"}})
+				got := w.roundTrip(t, address, testCase{headers: []string{key, "X-Keyward-Group: evil", "X-Keyward-Context-Bucketname: evil",
+					"X-Keyward-Principal: evil", "X_Keyward_Tier: evil"}})
 				if c.refusesSpoofs != (got.status == http.StatusForbidden) || strings.Contains(fmt.Sprint(got.seen), "evil") {
 					t.Errorf("%d, the content server sees %v", got.status, got.seen)
 				}

@@ -25,6 +25,14 @@ var locationContexts = []testCase{
 		response: map[string]string{"Access-Control-Allow-Origin": page}, seen: map[string]string{headerTarget: "/media/1"}},
 	{name: "in the URL of the page", target: "/media/1", headers: []string{"X-Api-Key: {key}", "Referer: " + page + "/embed?x&token={embed}"},
 		status: 200, seen: map[string]string{"Referer": page + "/embed?x"}},
+	{name: "signed", target: "/media/1?a=%2b+%7e&keyward-token={signed}&&b", status: 200,
+		response: map[string]string{"Referrer-Policy": "strict-origin"},
+		seen:     map[string]string{headerTarget: "/media/1?a=%2b+%7e&&b", "X-Keyward-Key-Id": "id-embed"}},
+	{name: "signed, and nothing else in the URL", target: "/media/1?keyward-token={signed}", status: 200,
+		seen: map[string]string{headerTarget: "/media/1"}},
+	{name: "signed, the URL of the page", target: "/media/1", headers: []string{"X-Api-Key: {key}", "Referer: " + page + "/embed?x&keyward-token={signed}"},
+		status: 200, seen: map[string]string{"Referer": page + "/embed?x"}},
+	{name: "signed, and changed", target: "/media/1?keyward-token={signed}A", status: 401, code: "url_invalid"},
 	{name: "a policy of the content server", target: "/media/1?token={embed}&say-referrer-policy=no-referrer", status: 200,
 		response: map[string]string{"Referrer-Policy": "no-referrer"}},
 	{name: "no policy without a key in the URL", headers: []string{"Authorization: Bearer {key}"}, status: 200,
@@ -43,7 +51,7 @@ var locationContexts = []testCase{
 		response: map[string]string{"Access-Control-Allow-Origin": page}},
 }
 
-// TestKeysElsewhere: no key reaches the content server or a log, wherever it was; the rest of the request arrives as it was
+// TestKeysElsewhere: no key, and no token of a signed URL, reaches the content server or a log, wherever it was; the rest of the request arrives as it was
 // sent.
 func TestKeysElsewhere(t *testing.T) {
 	for _, g := range append([]gateway{own}, gateways...) {
@@ -59,12 +67,13 @@ func TestKeysElsewhere(t *testing.T) {
 						seenBy.namesNothing, seenBy.overrides = false, false // Traefik lets the reverse proxy respond
 					}
 					seenBy.compare(t, e, got)
-					for _, key := range []string{w.key, w.embed} {
+					for _, key := range []string{w.key, w.embed, w.signed} {
 						if strings.Contains(fmt.Sprint(got.seen), key) {
-							t.Errorf("the content server sees the key: %v", got.seen)
+							t.Errorf("the content server sees a key or a token: %v", got.seen)
 						}
 					}
-					if strings.Contains(e.target, "{embed}") && e.status == http.StatusOK &&
+					hasSecret := strings.Contains(e.target, "{embed}") || strings.Contains(e.target, "{signed}")
+					if hasSecret && e.status == http.StatusOK &&
 						!strings.Contains(got.header.Get("Cache-Control"), "private") && got.header.Get("Cache-Control") != "no-store" {
 						t.Errorf("shared caches may keep it: %q", got.header["Cache-Control"])
 					}
@@ -145,7 +154,7 @@ func (w *world) searchLogs(t *testing.T, g *gateway) {
 				text = log.text(t)
 				return strings.Contains(text, "/media/1") || g.name == traefik.name && strings.Contains(text, "RequestMethod")
 			})
-			for _, key := range []string{in.key, in.embed} {
+			for _, key := range []string{in.key, in.embed, in.signed} {
 				if strings.Contains(text, key) {
 					t.Errorf("a log has the key: %s", strings.ReplaceAll(text, key, "{KEY}"))
 				}

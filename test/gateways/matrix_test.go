@@ -86,6 +86,7 @@ var rows = []row{
 		}
 		return "removed"
 	}},
+	{"`X-Keyward-Principal` arrives, also if a client sends another", "as signed", verifyPrincipal},
 	{"`X-Request-Id` of content is", "", func(t *testing.T, c *client) string {
 		if id := c.roundTrip(t, c.address,
 			testCase{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {

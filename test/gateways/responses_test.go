@@ -64,7 +64,7 @@ func unwantedOf(g *gateway) []string {
 func overridden(t *testing.T, c *client) string {
 	var names []string
 	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group",
-		"X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
+		"X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Principal", "X-Keyward-Anything") {
 		if httpapi.MayBeRemoved(name) && !httpapi.IsReserved(name) && name != "X-Request-Id" && name != "X-Api-Key" {
 			names = append(names, name)
 		}

@@ -17,9 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
@@ -44,12 +46,15 @@ type world struct {
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
 	shared                string // a key of a Group whose responses may be kept
-	embed                 string // a key of a Group that accepts keys everywhere
+	embed                 string // a key of a Group that accepts keys everywhere, and signs URLs
+	signed                string // the token of a URL
 	proxy                 http.Handler
 	project               string // the one that the gateway has to name
 
 	keysInURLs bool       // the gateway has to be configured for keys in URLs and subprotocols
 	logs       []*written // of the programs that were started
+
+	published *jose.JSONWebKeySet // with which principals are verified
 
 	seen     chan http.Header
 	received chan struct{} // an event has reached the client
@@ -69,7 +74,7 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 // Sent implements authorizer.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
-// groups are three equal ones, except for caching.
+// groups are equal ones, except for caching and where keys may be, and one that has a public path.
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
 	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED,
@@ -86,7 +91,10 @@ func groups(origins []string) []*syncv1.Group {
 				Origins: &syncv1.OriginPolicy{Patterns: origins, AllowMissing: true}}},
 		})
 	}
-	return all
+	return append(all, &syncv1.Group{ // without a tier and a context, and with a public path
+		Namespace: "tenants", Name: "open", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Projects: []*syncv1.Project{{Name: "site", Routes: []*syncv1.Route{{Hosts: []string{"open.example"}}}, PublicPaths: []string{"/robots.txt"}}},
+	})
 }
 
 // acceptedBy returns where the Group accepts keys.
@@ -116,7 +124,10 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"},
 			Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 		switch id {
-		case "spent", "shared", "embed":
+		case "embed":
+			w.signed, key.Versions[0].UrlSecret = signed(t, w.embed)
+			fallthrough
+		case "spent", "shared":
 			key.Group = "tenants/" + id
 		case "paced":
 			key.Rate = &syncv1.RateLimit{PerSecond: 5, Burst: 1000}
@@ -134,7 +145,9 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 	rates := ratelimit.New(func() time.Time { return now })
 	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast",
 		Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
-	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
+	signer, _, published := fixture.Signer(t)
+	w.published = published
+	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), authorizer.WithPrincipals(signer),
 		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")),
 		authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"}})))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
@@ -150,6 +163,20 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 	}
 	w.proxy = reverseproxy.New(g, reverseproxy.Config{Upstream: upstream, Clients: trusted}, log)
 	return w
+}
+
+// signed returns a token for everything that tests request, and the secret that has signed it.
+func signed(t *testing.T, key string) (token string, secret []byte) {
+	t.Helper()
+	secret, err := urltoken.Derive(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err = urltoken.Sign(key, urltoken.Claims{Project: "media", Path: "/media/", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token, secret
 }
 
 func serve(t testing.TB, handler http.Handler) string {
@@ -196,11 +223,11 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 			continue
 		}
 		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}",
-			w.shared, "{embed}", w.embed).Replace(line) + "\r\n"
+			w.shared, "{embed}", w.embed, "{signed}", w.signed).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {
-		target = strings.NewReplacer("{key}", w.key, "{embed}", w.embed).Replace(e.target)
+		target = strings.NewReplacer("{key}", w.key, "{embed}", w.embed, "{signed}", w.signed).Replace(e.target)
 	}
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: 5 * time.Second}
 	conn, err := dialer.Dial("tcp", address)

@@ -173,3 +173,34 @@ func TestReferences(t *testing.T) {
 		}
 	}
 }
+
+// TestPrincipalComponent: every validation server, and nothing else, gets the Secret and the flag.
+func TestPrincipalComponent(t *testing.T) {
+	files := filesys.MakeFsInMemory()
+	for name, text := range map[string]string{
+		"/cluster/kustomization.yaml":   "resources: [deployment.yaml, other.yaml]\ncomponents: [../principal]\n",
+		"/cluster/deployment.yaml":      read(t, "config/validator/deployment.yaml"),
+		"/cluster/other.yaml":           read(t, "config/manager/deployment.yaml"),
+		"/principal/kustomization.yaml": read(t, "config/kustomize/principal/kustomization.yaml"),
+	} {
+		if err := files.WriteFile(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deployments := 0
+	for _, u := range built(t, files, "/cluster") {
+		if u.GetKind() != "Deployment" {
+			continue
+		}
+		deployments++
+		text := fmt.Sprint(u.Object)
+		for _, part := range []string{"--principal-key-file=/var/run/keyward/principal", "mountPath:/var/run/keyward/principal", "secretName:keyward-principal"} {
+			if strings.Contains(text, part) != (u.GetName() == "keyward-validator") {
+				t.Errorf("%s: %s is wrong: %s", u.GetName(), part, text)
+			}
+		}
+	}
+	if deployments != 2 {
+		t.Errorf("%d Deployments", deployments)
+	}
+}

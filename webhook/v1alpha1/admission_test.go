@@ -268,7 +268,7 @@ var _ = Describe("Admission", func() {
 			inner.Expect(user.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
 			g.Spec.Projects = g.Spec.Projects[1:]
 			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
-			inner.Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("1 ApiKeys lose projects or permissions"), ContainSubstring("/web"),
+			inner.Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("1 ApiKeys lose projects, permissions or context"), ContainSubstring("/web"),
 				ContainSubstring(`goes on with what is granted: projects "product"`))))
 		}).Should(Succeed())
 	})
@@ -293,8 +293,8 @@ var _ = Describe("Admission", func() {
 				Expect(user.Update(ctx, g)).To(Succeed())
 			}
 		}
-		edit(false, ContainSubstring("1 ApiKeys lose projects or permissions"))
-		edit(true, And(ContainSubstring("1 ApiKeys lose projects or permissions"),
+		edit(false, ContainSubstring("1 ApiKeys lose projects, permissions or context"))
+		edit(true, And(ContainSubstring("1 ApiKeys lose projects, permissions or context"),
 			ContainSubstring(`goes on with what is granted: projects "third"`)))
 		By("editing something else")
 		heard.Texts = nil

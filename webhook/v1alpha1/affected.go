@@ -29,11 +29,14 @@ func (a *affectedKeys) add(group *v1alpha1.Group, key *v1alpha1.ApiKey, problem 
 
 // affected warns of keys that a change of the Group no longer accepts, or accepts for less, and of those whose lifetime it no longer allows.
 func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
+	if !grant.ConcernsKeys(old.Spec, group.Spec) {
+		return nil, nil
+	}
 	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return nil, err
 	}
-	var orphaned, narrowed, outlived, hurried affectedKeys
+	var orphaned, narrowed, unaddressed, outlived, hurried affectedKeys
 	for i := range keys {
 		key := &keys[i]
 		labels, err := cache.NamespaceLabels(ctx, w.reader, key.Namespace)
@@ -47,6 +50,8 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 			orphaned.add(group, key, refusal)
 		case is.Problem != nil && refusal == nil && is.LessThan(was):
 			narrowed.add(group, key, is.Narrowed())
+		case is.Problem != nil && refusal == nil && is.Problem.Reason == v1alpha1.ReasonAddressesRequired && !grant.RequiresAddresses(old):
+			unaddressed.add(group, key, is.Narrowed())
 		case is.Problem == nil && lifecycle.Counts(key):
 			if problem := w.tightened(old, group, key); problem != nil {
 				outlived.add(group, key, problem)
@@ -61,7 +66,11 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		warnings = append(warnings, fmt.Sprintf("%d ApiKeys are no longer accepted%s", orphaned.n, orphaned.example))
 	}
 	if narrowed.n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects or permissions%s", narrowed.n, narrowed.example))
+		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects, permissions or context%s", narrowed.n, narrowed.example))
+	}
+	if unaddressed.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy.requireAddresses: %d ApiKeys declare no addresses, and are accepted from none%s",
+			unaddressed.n, unaddressed.example))
 	}
 	if outlived.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys declare a longer lifetime than is allowed with this; "+

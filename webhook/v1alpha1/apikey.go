@@ -213,6 +213,10 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 		}
 		checked.warnings = append(checked.warnings, until)
 	}
+	if signs := key.Spec.SignedURLs; signs != nil && *signs && key.Spec.ImportFrom != nil {
+		checked.warnings = append(checked.warnings, "spec.signedURLs: an imported key signs no URLs unless it has Keyward's own form; "+
+			"the versions that replace it do")
+	}
 	now := w.clock.Now()
 	if at := key.Spec.ExpiresAt; at != nil && len(key.Status.Versions) == 0 && !at.After(now) {
 		checked.over = true

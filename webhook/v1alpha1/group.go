@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,7 +36,11 @@ func (w *groups) ValidateCreate(ctx context.Context, group *v1alpha1.Group) (adm
 	if err != nil {
 		return nil, err
 	}
-	return append(w.warnings(group), taken...), refuse(ctx, "Group", group.Name, append(grant.GroupProblems(group), forbidden...))
+	public, err := w.publicWarnings(ctx, &v1alpha1.Group{}, group)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(w.warnings(group), taken, public), refuse(ctx, "Group", group.Name, append(grant.GroupProblems(group), forbidden...))
 }
 
 // takenDefaultKey warns of an ApiKey that has the name of the default key, and is not the Group's: it is left as it is.
@@ -95,8 +100,12 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 	if err != nil {
 		return nil, err
 	}
+	public, err := w.publicWarnings(ctx, old, group)
+	if err != nil {
+		return nil, err
+	}
 	affected, err := w.affected(ctx, old, group)
-	return append(append(w.warnings(group), taken...), affected...), err
+	return slices.Concat(w.warnings(group), taken, public, affected), err
 }
 
 // ValidateDelete refuses to delete what the platform has set, and warns about the keys that stop working with the Group.

@@ -31,7 +31,7 @@ var _ = Describe("One commit", func() {
 		w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.MaxLifetime, g.Spec.Limits.Keys = "30d", ptr.To[int32](0) })
 		key := m.key(map[string]any{
 			"projects": []any{"marketing", "sales"}, "permissions": []any{"read", "order"}, "expiresAfter": "90d",
-			"rotation": map[string]any{"every": "60d"},
+			"rotation": map[string]any{"every": "60d"}, "context": map[string]any{"plan": "trial"},
 		})
 		list := m.object("DomainAllowlist", nil, map[string]any{
 			"groupRef": map[string]any{"name": "acme"}, "projects": []any{"sales"}, "domains": []any{"acme.example"},
@@ -39,7 +39,7 @@ var _ = Describe("One commit", func() {
 		group := m.object("Group", nil, map[string]any{
 			"projects":     []any{map[string]any{"name": "marketing"}, map[string]any{"name": "sales"}},
 			"capabilities": []any{map[string]any{"name": "order", "routes": []any{map[string]any{"methods": []any{"POST"}}}}},
-			"keyPolicy":    map[string]any{"maxLifetime": "90d"}, "limits": map[string]any{"keys": int64(5)},
+			"keyPolicy":    map[string]any{"maxLifetime": "90d", "keysMaySet": []any{"plan"}}, "limits": map[string]any{"keys": int64(5)},
 		})
 		group.SetName("acme")
 		flux, heard := testenv.As("flux")
@@ -47,6 +47,7 @@ var _ = Describe("One commit", func() {
 			Expect(apply(ctx, flux, object.DeepCopy(), client.DryRunAll)).To(Succeed())
 		}
 		Expect(heard.Texts).To(ContainElement(ContainSubstring(`has no project "sales"; it has "marketing", "product": add it there`)))
+		Expect(heard.Texts).To(ContainElement(And(HavePrefix("spec.context[plan]: "), ContainSubstring("spec.keyPolicy.keysMaySet of the Group"))))
 		Expect(apply(ctx, flux, key.DeepCopy())).To(Succeed())
 		Expect(apply(ctx, flux, list.DeepCopy())).To(Succeed())
 

@@ -35,6 +35,9 @@ var platformFields = []struct {
 		return s.State
 	}},
 	{"spec.context", func(s *v1alpha1.GroupSpec) any { return s.Context }},
+	{"spec.sealedContext", func(s *v1alpha1.GroupSpec) any { return s.SealedContext }},
+	// With this list, whoever writes a key of the Group decides about a part of the context.
+	{"spec.keyPolicy.keysMaySet", func(s *v1alpha1.GroupSpec) any { return s.KeyPolicy.KeysMaySet }},
 	{"spec.allowedNamespaces", func(s *v1alpha1.GroupSpec) any {
 		if s.AllowedNamespaces.From == "" {
 			return v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSame}
@@ -75,6 +78,11 @@ func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (grant.P
 	if err != nil {
 		return nil, err
 	}
+	unread, err := w.guardSecrets(ctx, old, group)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, unread...)
 	if len(paths) > 0 {
 		user, err := w.mayManage(ctx, group)
 		if err != nil {

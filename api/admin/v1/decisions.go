@@ -37,6 +37,7 @@ type Decision struct {
 	Group   string `json:"group,omitempty"`
 	Project string `json:"project,omitempty"`
 	KeyID   string `json:"keyId,omitempty"`
-	// KeyLocation is where the key was if it was not in a header: query or websocket_protocol.
+	// KeyLocation is where the key was if it was not in a header: query or websocket_protocol; or signed_url if the request had
+	// the token of a signed URL instead.
 	KeyLocation string `json:"keyLocation,omitempty"`
 }

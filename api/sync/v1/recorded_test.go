@@ -169,24 +169,30 @@ func down() []*syncv1.SyncResponse {
 			{Name: "marketing", Routes: []*syncv1.Route{{
 				Methods: []string{"GET"}, Hosts: []string{"cdn.acme.com"}, Paths: []string{"/api/scenes/mkt-*"},
 				Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}},
-			}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"https://acme.com"}, AllowLocalhost: true, AllowMissing: true}},
+			}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"https://acme.com"}, AllowLocalhost: true, AllowMissing: true}, PublicPaths: []string{"/robots.txt", "/.well-known/**"}},
 			{Name: "other", OwnsAll: true},
 		},
 		Capabilities:  []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/**"}}}}},
 		Context:       map[string]string{"database": "acme_prod"},
+		SealedContext: map[string]string{"payment": "v1.2026.c2VhbGVk"},
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
 		AcceptIn:      []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL},
 		SharedOrigins: []*syncv1.SharedOrigins{{Owners: []uint32{0, 1}, Patterns: []string{"https://shop.acme.com"}}},
+
+		RequireAddresses: true,
 	}
 	key := func(id string, b byte) *syncv1.Key {
 		return &syncv1.Key{
 			Id: id, Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read", "checkout"}, Rate: rate(5),
+			Context:  map[string]string{"plan": "trial"},
 			Versions: []*syncv1.Version{{Digest: digest(b), ExpiresAtMs: 4_000_000_000_000, RetiresAtMs: 3_900_000_000_000}},
 		}
 	}
 	suspended, revoked := key("k2", 2), key("k3", 3)
 	suspended.Suspended, revoked.Versions[0].Revoked = true, true
+	suspended.Versions[0].UrlSecret = digest(8)
+	suspended.Clients, suspended.Addresses = syncv1.Clients_CLIENTS_SERVER, []string{"192.0.2.0/24", "2001:db8::/32"}
 	version := func(text string) []*syncv1.GroupVersion {
 		return []*syncv1.GroupVersion{{Group: "tenants/acme", Version: []byte(text)}}
 	}
@@ -228,7 +234,7 @@ func up() []*syncv1.SyncRequest {
 		{Message: &syncv1.SyncRequest_Quotas{Quotas: &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use()}}}},
 		{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
 			Group: "tenants/acme", Refusals: map[string]uint64{"origin_denied": 3},
-			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}},
+			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}}, Public: 7,
 		}}}}},
 	}
 }

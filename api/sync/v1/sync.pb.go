@@ -2,7 +2,7 @@
 //
 // State flows down as updates with revisions; acknowledgements and reports of usage flow up. Records carry digests, instants and
 // compiled scopes: no message of this protocol holds a key. The only secret that it carries is the one that keys the
-// digests of imported keys.
+// digests of imported keys, and, sealed for content servers, the sealed contexts of groups.
 //
 // A server rejects a record with a field or a value that it does not know: it may restrict what is allowed. Fields of records with
 // numbers from 1000 on restrict nothing: a server ignores them if it does not know them.
@@ -400,6 +400,59 @@ func (x Caching) Number() protoreflect.EnumNumber {
 // Deprecated: Use Caching.Descriptor instead.
 func (Caching) EnumDescriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
+// Clients are who may present a key.
+type Clients int32
+
+const (
+	// UNSPECIFIED is any client.
+	Clients_CLIENTS_UNSPECIFIED Clients = 0
+	// BROWSER: requests have an allowed origin, also in projects that accept requests without one.
+	Clients_CLIENTS_BROWSER Clients = 1
+	// SERVER: requests that come from a browser are refused.
+	Clients_CLIENTS_SERVER Clients = 2
+)
+
+// Enum value maps for Clients.
+var (
+	Clients_name = map[int32]string{
+		0: "CLIENTS_UNSPECIFIED",
+		1: "CLIENTS_BROWSER",
+		2: "CLIENTS_SERVER",
+	}
+	Clients_value = map[string]int32{
+		"CLIENTS_UNSPECIFIED": 0,
+		"CLIENTS_BROWSER":     1,
+		"CLIENTS_SERVER":      2,
+	}
+)
+
+func (x Clients) Enum() *Clients {
+	p := new(Clients)
+	*p = x
+	return p
+}
+
+func (x Clients) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Clients) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[7].Descriptor()
+}
+
+func (Clients) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[7]
+}
+
+func (x Clients) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Clients.Descriptor instead.
+func (Clients) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 type SyncRequest struct {
@@ -1541,7 +1594,9 @@ type GroupTraffic struct {
 	// refusals counts the requests with a key of the group that were refused, by decision code; at most 64.
 	Refusals map[string]uint64 `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// origins are those with the most allowed requests; at most 10.
-	Origins       []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	Origins []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	// public is how many requests were allowed without a key.
+	Public        uint64 `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1595,6 +1650,13 @@ func (x *GroupTraffic) GetOrigins() []*OriginUse {
 		return x.Origins
 	}
 	return nil
+}
+
+func (x *GroupTraffic) GetPublic() uint64 {
+	if x != nil {
+		return x.Public
+	}
+	return 0
 }
 
 // OriginUse counts the allowed requests from one origin.
@@ -2364,7 +2426,12 @@ type Group struct {
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
 	// accept_in is where requests may have a key, beside headers.
-	AcceptIn      []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	AcceptIn []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	// require_addresses: keys of the group without addresses are accepted from no address.
+	RequireAddresses bool `protobuf:"varint,13,opt,name=require_addresses,json=requireAddresses,proto3" json:"require_addresses,omitempty"`
+	// sealed_context is injected upstream on allow, as X-Keyward-Sealed-<Name>. Its values are sealed for content servers: servers
+	// pass them on as they are, and cannot open them (see package sealedcontext).
+	SealedContext map[string]string `protobuf:"bytes,14,rep,name=sealed_context,json=sealedContext,proto3" json:"sealed_context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2483,6 +2550,20 @@ func (x *Group) GetAcceptIn() []KeyLocation {
 	return nil
 }
 
+func (x *Group) GetRequireAddresses() bool {
+	if x != nil {
+		return x.RequireAddresses
+	}
+	return false
+}
+
+func (x *Group) GetSealedContext() map[string]string {
+	if x != nil {
+		return x.SealedContext
+	}
+	return nil
+}
+
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
 type SharedOrigins struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2543,8 +2624,11 @@ type Project struct {
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Routes []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
 	// owns_all is set on the implicit project `default`, which owns every request.
-	OwnsAll       bool          `protobuf:"varint,3,opt,name=owns_all,json=ownsAll,proto3" json:"owns_all,omitempty"`
-	Origins       *OriginPolicy `protobuf:"bytes,4,opt,name=origins,proto3" json:"origins,omitempty"`
+	OwnsAll bool          `protobuf:"varint,3,opt,name=owns_all,json=ownsAll,proto3" json:"owns_all,omitempty"`
+	Origins *OriginPolicy `protobuf:"bytes,4,opt,name=origins,proto3" json:"origins,omitempty"`
+	// public_paths are those of the project's requests that need no key (see package routing). They allow more than a server allows
+	// that does not know them.
+	PublicPaths   []string `protobuf:"bytes,1000,rep,name=public_paths,json=publicPaths,proto3" json:"public_paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2603,6 +2687,13 @@ func (x *Project) GetOwnsAll() bool {
 func (x *Project) GetOrigins() *OriginPolicy {
 	if x != nil {
 		return x.Origins
+	}
+	return nil
+}
+
+func (x *Project) GetPublicPaths() []string {
+	if x != nil {
+		return x.PublicPaths
 	}
 	return nil
 }
@@ -2854,7 +2945,15 @@ type Key struct {
 	Suspended   bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	Versions    []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
 	// rate is the rate limit of this key alone; absent if there is none.
-	Rate          *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	Rate *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	// clients are those that may present the key.
+	Clients Clients `protobuf:"varint,9,opt,name=clients,proto3,enum=keyward.sync.v1.Clients" json:"clients,omitempty"`
+	// addresses are the prefixes from which the key is accepted, such as 192.0.2.0/24, in canonical form (see package
+	// addresses). If there are none, it is accepted from everywhere.
+	Addresses []string `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// context is injected upstream on allow, in place of the values of the same names in the group's context, or beside them. It
+	// has only names that the group lets keys set.
+	Context       map[string]string `protobuf:"bytes,11,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2938,16 +3037,40 @@ func (x *Key) GetRate() *RateLimit {
 	return nil
 }
 
+func (x *Key) GetClients() Clients {
+	if x != nil {
+		return x.Clients
+	}
+	return Clients_CLIENTS_UNSPECIFIED
+}
+
+func (x *Key) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Key) GetContext() map[string]string {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
 // Version is one minted credential of a key. It is valid until the earliest of its instants, which are Unix milliseconds;
 // zero means never.
 type Version struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// digest is the SHA-256 of the whole key text, 32 bytes. If the text is not of Keyward's own form, or was imported by its
 	// hash, it is the HMAC-SHA-256 of that under the digest secret.
-	Digest        []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	ExpiresAtMs   int64  `protobuf:"varint,2,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
-	RetiresAtMs   int64  `protobuf:"varint,3,opt,name=retires_at_ms,json=retiresAtMs,proto3" json:"retires_at_ms,omitempty"`
-	Revoked       bool   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Digest      []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	ExpiresAtMs int64  `protobuf:"varint,2,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
+	RetiresAtMs int64  `protobuf:"varint,3,opt,name=retires_at_ms,json=retiresAtMs,proto3" json:"retires_at_ms,omitempty"`
+	Revoked     bool   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// url_secret is the secret with which URLs are signed (see docs/reference/signed-urls.md), 32 bytes; absent if the version signs
+	// none. It is derived from the key text. Servers neither print nor report it.
+	UrlSecret     []byte `protobuf:"bytes,5,opt,name=url_secret,json=urlSecret,proto3" json:"url_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3008,6 +3131,13 @@ func (x *Version) GetRevoked() bool {
 		return x.Revoked
 	}
 	return false
+}
+
+func (x *Version) GetUrlSecret() []byte {
+	if x != nil {
+		return x.UrlSecret
+	}
+	return nil
 }
 
 var File_sync_v1_sync_proto protoreflect.FileDescriptor
@@ -3092,11 +3222,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
 	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
 	"\rTrafficReport\x125\n" +
-	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xe0\x01\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xf8\x01\n" +
 	"\fGroupTraffic\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12G\n" +
 	"\brefusals\x18\x02 \x03(\v2+.keyward.sync.v1.GroupTraffic.RefusalsEntryR\brefusals\x124\n" +
-	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x1a;\n" +
+	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x12\x16\n" +
+	"\x06public\x18\x04 \x01(\x04R\x06public\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"?\n" +
@@ -3156,7 +3287,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xfc\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xbd\x06\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3170,18 +3301,24 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
 	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
-	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x1a:\n" +
+	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12+\n" +
+	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x12P\n" +
+	"\x0esealed_context\x18\x0e \x03(\v2).keyward.sync.v1.Group.SealedContextEntryR\rsealedContext\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12SealedContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xa1\x01\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xc5\x01\n" +
 	"\aProject\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\x12\x19\n" +
 	"\bowns_all\x18\x03 \x01(\bR\aownsAll\x127\n" +
-	"\aorigins\x18\x04 \x01(\v2\x1d.keyward.sync.v1.OriginPolicyR\aorigins\"\x80\x01\n" +
+	"\aorigins\x18\x04 \x01(\v2\x1d.keyward.sync.v1.OriginPolicyR\aorigins\x12\"\n" +
+	"\fpublic_paths\x18\xe8\a \x03(\tR\vpublicPaths\"\x80\x01\n" +
 	"\x05Route\x12\x18\n" +
 	"\amethods\x18\x01 \x03(\tR\amethods\x12\x14\n" +
 	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x14\n" +
@@ -3198,7 +3335,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xf3\x01\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xbe\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -3206,12 +3343,21 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
 	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
-	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rateJ\x04\b\x03\x10\x04\"\x83\x01\n" +
+	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\x122\n" +
+	"\aclients\x18\t \x01(\x0e2\x18.keyward.sync.v1.ClientsR\aclients\x12\x1c\n" +
+	"\taddresses\x18\n" +
+	" \x03(\tR\taddresses\x12;\n" +
+	"\acontext\x18\v \x03(\v2!.keyward.sync.v1.Key.ContextEntryR\acontext\x1a:\n" +
+	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x03\x10\x04\"\xa2\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
-	"\arevoked\x18\x04 \x01(\bR\arevoked*\xb6\x01\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\x1d\n" +
+	"\n" +
+	"url_secret\x18\x05 \x01(\fR\turlSecret*\xb6\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_REJECTIONS\x10\x01\x12\x1b\n" +
@@ -3246,7 +3392,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x1fKEY_LOCATION_WEBSOCKET_PROTOCOL\x10\x02*6\n" +
 	"\aCaching\x12\x17\n" +
 	"\x13CACHING_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eCACHING_SHARED\x10\x012V\n" +
+	"\x0eCACHING_SHARED\x10\x01*K\n" +
+	"\aClients\x12\x17\n" +
+	"\x13CLIENTS_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCLIENTS_BROWSER\x10\x01\x12\x12\n" +
+	"\x0eCLIENTS_SERVER\x10\x022V\n" +
 	"\vSyncService\x12G\n" +
 	"\x04Sync\x12\x1c.keyward.sync.v1.SyncRequest\x1a\x1d.keyward.sync.v1.SyncResponse(\x010\x01B3Z1github.com/keyward-dev/keyward/api/sync/v1;syncv1b\x06proto3"
 
@@ -3262,8 +3412,8 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3272,102 +3422,108 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(GroupState)(0),       // 4: keyward.sync.v1.GroupState
 	(KeyLocation)(0),      // 5: keyward.sync.v1.KeyLocation
 	(Caching)(0),          // 6: keyward.sync.v1.Caching
-	(*SyncRequest)(nil),   // 7: keyward.sync.v1.SyncRequest
-	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
-	(*Hello)(nil),         // 9: keyward.sync.v1.Hello
-	(*Welcome)(nil),       // 10: keyward.sync.v1.Welcome
-	(*GroupSelector)(nil), // 11: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 12: keyward.sync.v1.KnownGroup
-	(*GroupVersion)(nil),  // 13: keyward.sync.v1.GroupVersion
-	(*Ack)(nil),           // 14: keyward.sync.v1.Ack
-	(*Rejections)(nil),    // 15: keyward.sync.v1.Rejections
-	(*Rejected)(nil),      // 16: keyward.sync.v1.Rejected
-	(*VersionReport)(nil), // 17: keyward.sync.v1.VersionReport
-	(*KeyReport)(nil),     // 18: keyward.sync.v1.KeyReport
-	(*KeysRecorded)(nil),  // 19: keyward.sync.v1.KeysRecorded
-	(*QuotaReport)(nil),   // 20: keyward.sync.v1.QuotaReport
-	(*GroupUse)(nil),      // 21: keyward.sync.v1.GroupUse
-	(*TrafficReport)(nil), // 22: keyward.sync.v1.TrafficReport
-	(*GroupTraffic)(nil),  // 23: keyward.sync.v1.GroupTraffic
-	(*OriginUse)(nil),     // 24: keyward.sync.v1.OriginUse
-	(*KeyUse)(nil),        // 25: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 26: keyward.sync.v1.VersionUse
-	(*Servers)(nil),       // 27: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 28: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 29: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 30: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 31: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 32: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 33: keyward.sync.v1.Update
-	(*Group)(nil),         // 34: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 35: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 36: keyward.sync.v1.Project
-	(*Route)(nil),         // 37: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 38: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 39: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 40: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 41: keyward.sync.v1.Key
-	(*Version)(nil),       // 42: keyward.sync.v1.Version
-	nil,                   // 43: keyward.sync.v1.GroupTraffic.RefusalsEntry
-	nil,                   // 44: keyward.sync.v1.Group.ContextEntry
+	(Clients)(0),          // 7: keyward.sync.v1.Clients
+	(*SyncRequest)(nil),   // 8: keyward.sync.v1.SyncRequest
+	(*SyncResponse)(nil),  // 9: keyward.sync.v1.SyncResponse
+	(*Hello)(nil),         // 10: keyward.sync.v1.Hello
+	(*Welcome)(nil),       // 11: keyward.sync.v1.Welcome
+	(*GroupSelector)(nil), // 12: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 13: keyward.sync.v1.KnownGroup
+	(*GroupVersion)(nil),  // 14: keyward.sync.v1.GroupVersion
+	(*Ack)(nil),           // 15: keyward.sync.v1.Ack
+	(*Rejections)(nil),    // 16: keyward.sync.v1.Rejections
+	(*Rejected)(nil),      // 17: keyward.sync.v1.Rejected
+	(*VersionReport)(nil), // 18: keyward.sync.v1.VersionReport
+	(*KeyReport)(nil),     // 19: keyward.sync.v1.KeyReport
+	(*KeysRecorded)(nil),  // 20: keyward.sync.v1.KeysRecorded
+	(*QuotaReport)(nil),   // 21: keyward.sync.v1.QuotaReport
+	(*GroupUse)(nil),      // 22: keyward.sync.v1.GroupUse
+	(*TrafficReport)(nil), // 23: keyward.sync.v1.TrafficReport
+	(*GroupTraffic)(nil),  // 24: keyward.sync.v1.GroupTraffic
+	(*OriginUse)(nil),     // 25: keyward.sync.v1.OriginUse
+	(*KeyUse)(nil),        // 26: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 27: keyward.sync.v1.VersionUse
+	(*Servers)(nil),       // 28: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 29: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 30: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 31: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 32: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 33: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 34: keyward.sync.v1.Update
+	(*Group)(nil),         // 35: keyward.sync.v1.Group
+	(*SharedOrigins)(nil), // 36: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 37: keyward.sync.v1.Project
+	(*Route)(nil),         // 38: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 39: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 40: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 41: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 42: keyward.sync.v1.Key
+	(*Version)(nil),       // 43: keyward.sync.v1.Version
+	nil,                   // 44: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                   // 45: keyward.sync.v1.Group.ContextEntry
+	nil,                   // 46: keyward.sync.v1.Group.SealedContextEntry
+	nil,                   // 47: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	14, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	17, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
-	18, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
-	20, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
-	22, // 5: keyward.sync.v1.SyncRequest.traffic:type_name -> keyward.sync.v1.TrafficReport
-	10, // 6: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	33, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	29, // 8: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	27, // 9: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	19, // 10: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
-	11, // 11: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	12, // 12: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	15, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	18, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
+	19, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
+	21, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
+	23, // 5: keyward.sync.v1.SyncRequest.traffic:type_name -> keyward.sync.v1.TrafficReport
+	11, // 6: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
+	34, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	30, // 8: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	28, // 9: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	20, // 10: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
+	12, // 11: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	13, // 12: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
 	0,  // 13: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
-	15, // 14: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
+	16, // 14: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
 	0,  // 15: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
-	15, // 16: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
-	16, // 17: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
+	16, // 16: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
+	17, // 17: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
 	1,  // 18: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
-	26, // 19: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
-	25, // 20: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
-	25, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
-	21, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
-	23, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
-	43, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
-	24, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
-	28, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	30, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	27, // 19: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
+	26, // 20: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
+	26, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
+	22, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
+	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
+	44, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
+	29, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	31, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
 	2,  // 28: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	21, // 29: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	22, // 29: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
 	3,  // 30: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	32, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	34, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	41, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	13, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	33, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	35, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	42, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	14, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
 	4,  // 35: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	36, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	39, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	44, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	31, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	37, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	40, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	45, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	32, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
 	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	35, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	36, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
 	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	37, // 43: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	40, // 44: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	38, // 45: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	37, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	42, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	32, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 49: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 50: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	50, // [50:51] is the sub-list for method output_type
-	49, // [49:50] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	46, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	38, // 44: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	41, // 45: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	39, // 46: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	38, // 47: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	43, // 48: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	33, // 49: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 50: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	47, // 51: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 52: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 53: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	53, // [53:54] is the sub-list for method output_type
+	52, // [52:53] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3395,8 +3551,8 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   38,
+			NumEnums:      8,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2,7 +2,7 @@
 //
 // State flows down as updates with revisions; acknowledgements and reports of usage flow up. Records carry digests, instants and
 // compiled scopes: no message of this protocol holds a key. The only secret that it carries is the one that keys the
-// digests of imported keys.
+// digests of imported keys, and, sealed for content servers, the sealed contexts of groups.
 //
 // A server rejects a record with a field or a value that it does not know: it may restrict what is allowed. Fields of records with
 // numbers from 1000 on restrict nothing: a server ignores them if it does not know them.

@@ -37,7 +37,8 @@ func blocked(key *v1alpha1.ApiKey) error {
 func stopped(key *v1alpha1.ApiKey) bool {
 	stalled := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionStalled)
 	return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason != v1alpha1.ReasonProjectNotFound &&
-		stalled.Reason != v1alpha1.ReasonPermissionNotFound
+		stalled.Reason != v1alpha1.ReasonPermissionNotFound && stalled.Reason != v1alpha1.ReasonAddressesRequired &&
+		stalled.Reason != v1alpha1.ReasonContextNotAllowed
 }
 
 // withdraw takes the request back, if the rotation was blocked before it had any effect: nobody might remember it by the

@@ -147,6 +147,9 @@ func TestBlocked(t *testing.T) {
 		"granted a part": {func(k *v1alpha1.ApiKey) {
 			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPermissionNotFound, "")
 		}, false},
+		"without a part of its context": {func(k *v1alpha1.ApiKey) {
+			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonContextNotAllowed, "")
+		}, false},
 		"granted nothing": {func(k *v1alpha1.ApiKey) {
 			k.Status.State = v1alpha1.KeyBlocked
 			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPermissionNotFound, "")

@@ -25,5 +25,6 @@ func (d *ruling) explain(key string) (cause, hint string) {
 
 // refused reports whether the request was refused.
 func (d *ruling) refused() bool {
-	return d.Code != decisioncode.Allowed.String() && d.Code != decisioncode.Preflight.String()
+	code, known := decisioncode.Parse(d.Code)
+	return !known || code.Refuses()
 }

@@ -153,6 +153,12 @@ func (p *page) key(v *keyView) {
 	facts := [][]cell{
 		texts("Group", v.Group), texts("Projects", strings.Join(v.Projects, ", ")), texts("Permissions", strings.Join(v.Permissions, ", ")),
 	}
+	if v.Clients != "" && v.Clients != v1alpha1.ClientsAny {
+		facts = append(facts, texts("Clients", string(v.Clients)))
+	}
+	if len(v.Addresses) > 0 {
+		facts = append(facts, texts("Addresses", brief(v.Addresses)))
+	}
 	if v.Description != "" {
 		facts = append(facts, texts("Description", v.Description))
 	}

@@ -118,12 +118,13 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	sessions := validators.NewRegistry(clock.RealClock{}, 0)
 	hub = publish.NewHub(clock.RealClock{}, sessions, publish.Options{})
 	recorder := mgr.GetEventRecorder("keyward")
+	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Random: rand.Reader}
 	for _, reconciler := range []interface{ Setup(ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub,
 			Usage: usage.NewTracker(clock.RealClock{}, sessions), Tiers: tier.Builtin(),
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
-			Seals:  &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Random: rand.Reader},
+			Seals:  seals,
 			Memory: &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Clock: clock.RealClock{}},
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: tier.Builtin(), Recorder: recorder, Clock: clock.RealClock{}},
@@ -132,7 +133,7 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 			return nil, err
 		}
 	}
-	return mgr, mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache()})
+	return mgr, mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Seals: seals})
 }
 
 // server adds a validation server for the Group of the test to the hub.

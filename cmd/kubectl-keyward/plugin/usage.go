@@ -40,6 +40,7 @@ type usageView struct {
 
 	// Days, the latest first, and the refused requests and the origins of the month, are those of the GroupUsage.
 	Days     []v1alpha1.DayUsage    `json:"days,omitempty"`
+	Public   int64                  `json:"publicRequests,omitempty"` // without a key
 	Refusals map[string]int64       `json:"refusals,omitempty"`
 	Origins  []v1alpha1.OriginCount `json:"origins,omitempty"`
 }
@@ -154,6 +155,7 @@ func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 	used := v1alpha1.UsageCounts{}
 	if latest.Month == period {
 		used, v.Refusals, v.Origins = latest.UsageCounts, latest.Refusals, latest.Origins
+		v.Public = ptr.Deref(latest.PublicRequests, 0)
 	}
 	v.Days = recorded.Status.Days
 	const day = 24 * 60 * 60

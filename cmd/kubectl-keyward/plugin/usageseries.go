@@ -35,6 +35,9 @@ func (p *page) series(v *usageView, wide bool) {
 		}
 		p.line("Refused: %s.", strings.Join(parts, ", "))
 	}
+	if v.Public > 0 {
+		p.line("Without a key, for public paths: %s. No quota is about them.", number(v.Public))
+	}
 	p.origins(v, wide)
 	if len(v.Days) == 0 {
 		return

@@ -163,7 +163,7 @@ func (v *validator) base(ctx context.Context, s *session) (string, error) {
 // fetchRefused asks for the refusals of each code: the refusals of a busy key are hidden among its many allowed requests.
 func (v *validator) fetchRefused(ctx context.Context, base, token string, query url.Values, all []ruling) ([]ruling, error) {
 	for _, code := range decisioncode.All() {
-		if code == decisioncode.Allowed || code == decisioncode.Preflight {
+		if !code.Refuses() {
 			continue
 		}
 		query := maps.Clone(query)

@@ -23,6 +23,8 @@ type keyView struct {
 	Group          string            `json:"group"`
 	Projects       []string          `json:"projects"`
 	Permissions    []string          `json:"permissions,omitempty"`
+	Clients        v1alpha1.Clients  `json:"clients,omitempty"`
+	Addresses      []string          `json:"addresses,omitempty"`
 	Description    string            `json:"description,omitempty"`
 	KeyID          string            `json:"keyId,omitempty"`
 	Preview        string            `json:"preview,omitempty"`
@@ -79,8 +81,11 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 		Namespace: key.Namespace, Name: key.Name, State: status.State, Attention: attentions(key, now),
 		Group: groupOf(key), Projects: names(key.Spec.Projects), Permissions: names(key.Spec.Permissions), Description: key.Spec.Description,
 		KeyID: status.KeyID, Preview: status.Preview, Secret: lifecycle.SecretName(key), Reveal: key.Spec.Secret.Reveal,
-		CreatedBy: status.CreatedBy,
+		CreatedBy: status.CreatedBy, Clients: key.Spec.Clients,
 		ExpiresAt: status.ExpiresAt, NextRotationAt: status.NextRotationAt, LastUsedAt: status.LastUsedAt, Overlap: key.Spec.Rotation.Overlap,
+	}
+	if len(key.Spec.Addresses) > 0 {
+		v.Addresses = names(key.Spec.Addresses)
 	}
 	v.Window = key.Spec.Rotation.Window
 	v.Restart, v.Notify = targetsOf(&key.Spec.Secret)

@@ -72,6 +72,7 @@ func (p *Pending) Report(from *session.Session, report *syncv1.TrafficReport) {
 // read returns what a server reports, without what nobody could have counted.
 func read(said *syncv1.GroupTraffic) usageseries.Traffic {
 	seen := usageseries.Traffic{Refusals: map[string]uint64{}, Origins: map[string]uint64{}}
+	seen.Public = min(said.GetPublic(), quotaledger.Max)
 	for code, requests := range said.GetRefusals() {
 		if _, known := decisioncode.Parse(code); !known { // a later server may know more
 			code = usageseries.Other
@@ -104,7 +105,6 @@ func (p *Pending) add(group string, seen usageseries.Traffic) {
 	}
 	if !known {
 		is = usageseries.Traffic{Refusals: map[string]uint64{}, Origins: map[string]uint64{}}
-		p.groups[group] = is
 		p.queue.AddAfter(group, recordAfter)
 	}
 	for code, requests := range seen.Refusals {
@@ -115,6 +115,8 @@ func (p *Pending) add(group string, seen usageseries.Traffic) {
 			is.Origins[origin] = min(was+requests, quotaledger.Max)
 		}
 	}
+	is.Public = min(is.Public+seen.Public, quotaledger.Max)
+	p.groups[group] = is
 }
 
 // Take implements store.Traffic.

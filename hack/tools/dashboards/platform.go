@@ -20,7 +20,7 @@ func platform() *board {
 		graph("Decisions", "Requests that were decided on, by integration.", unitRate,
 			query{`sum by (integration) (rate(keyward_validator_decisions_total[$__rate_interval]))`, "{{integration}}"}),
 		graph("Denials", "Denied requests by decision code; docs/decision-codes.md explains each.", unitRate,
-			query{`sum by (code) (rate(keyward_validator_decisions_total{code!~"allowed|preflight"}[$__rate_interval])) > 0`, "{{code}}"}),
+			query{`sum by (code) (rate(keyward_validator_decisions_total{code!~"allowed|public|preflight"}[$__rate_interval])) > 0`, "{{code}}"}),
 		graph("Duration of a decision", "Without reading the request and writing the response. Half, and 99 of 100, took less.", unitSeconds,
 			query{`histogram_quantile(0.5, sum by (le) (rate(keyward_validator_decision_duration_seconds_bucket[$__rate_interval])))`, "median"},
 			query{`histogram_quantile(0.99, sum by (le) (rate(keyward_validator_decision_duration_seconds_bucket[$__rate_interval])))`,

@@ -1,4 +1,4 @@
-// Package throttle counts failed attempts by client address, in a table of fixed size: a flood of addresses takes no more
+// Package throttle counts failed attempts, or requests that need no key, by client address, in a table of fixed size: a flood of addresses takes no more
 // memory, and does not make the table forget the clients that fail most.
 package throttle
 
@@ -69,7 +69,18 @@ func (t *Throttle) Fail(client netip.Addr, now time.Time) time.Duration {
 	if t == nil || !client.IsValid() {
 		return 0
 	}
-	hash := t.hash(client)
+	return t.fail(t.hash(client), now)
+}
+
+// FailTogether is Fail for clients that are not known, and share what one client may.
+func (t *Throttle) FailTogether(name string, now time.Time) time.Duration {
+	if t == nil {
+		return 0
+	}
+	return t.fail(maphash.String(t.seed, name), now)
+}
+
+func (t *Throttle) fail(hash uint64, now time.Time) time.Duration {
 	millis := now.UnixMilli()
 	shard := &t.shards[hash%shards]
 	shard.mu.Lock()

@@ -29,7 +29,7 @@ const (
 	effectAllow   = "Allow"
 	effectDeny    = "Deny"
 
-	// nobody is the principal of a request whose key is not known.
+	// nobody is the principal of a request without a key, or whose key is not known.
 	nobody = "anonymous"
 )
 
@@ -91,7 +91,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(event.respond(result, &request)) // a client that has gone needs no response
+	_ = json.NewEncoder(w).Encode(event.respond(result, &request, h.integration.Principal(&result.Decision, request.ID))) // a client that has gone needs no response
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -104,8 +104,11 @@ func refuse(w http.ResponseWriter, err error) {
 	httpapi.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
 }
 
-func (e *event) respond(result authorizer.Result, request *authorizer.Request) any {
+func (e *event) respond(result authorizer.Result, request *authorizer.Request, signed string) any {
 	about := contextOf(result, request)
+	if signed != "" {
+		about["principal"] = signed
+	}
 	if e.Version == version2 {
 		return SimpleResponse{IsAuthorized: result.Allowed(), Context: about}
 	}
@@ -113,7 +116,7 @@ func (e *event) respond(result authorizer.Result, request *authorizer.Request) a
 	if result.Allowed() {
 		effect = effectAllow
 	}
-	if result.Group != nil {
+	if result.Key.ID != "" {
 		principal = result.Key.ID
 	}
 	return PolicyResponse{
@@ -149,11 +152,17 @@ func contextOf(result authorizer.Result, request *authorizer.Request) map[string
 	return about
 }
 
-// groupContext gives Keyward's own names precedence over those that a group may choose.
+// sealedPrefix precedes the names of sealed values. Names of a context have no underscore.
+const sealedPrefix = "sealed_"
+
+// groupContext gives Keyward's own names precedence over those that a group or a key may choose.
 func groupContext(d decision.Decision) map[string]string {
 	values := map[string]string{}
-	for _, value := range d.Group.Context {
+	for value := range d.ContextValues {
 		values[value.Name] = value.Value
+	}
+	for i := range d.Group.Sealed {
+		values[sealedPrefix+d.Group.Sealed[i].Name] = d.Group.Sealed[i].Value
 	}
 	values["groupId"] = d.Group.Identity
 	values["groupName"] = d.Group.DisplayName

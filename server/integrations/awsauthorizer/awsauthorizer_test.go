@@ -23,6 +23,7 @@ func serve(t *testing.T) (url, key string) {
 	group := update.Groups[0]
 	group.DisplayName = "Acmé"
 	group.Context = map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupId": "tenants/evil", "status": "500"}
+	update.Keys[0].Context = map[string]string{"bucketName": "acme-trial", "keyId": "k2", "plan": "trial"}
 	group.Projects[0].OwnsAll, group.Projects[0].Routes = false, []*syncv1.Route{{Paths: []string{"/request", "/my/path"}}}
 	limit := throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})
 	Register(mux, fixture.Authorizer(t, update, authorizer.WithThrottle(limit)), nil)
@@ -60,8 +61,8 @@ const (
 
 func TestResponses(t *testing.T) {
 	url, key := serve(t)
-	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé",` +
-		`"keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
+	const allowed = `"bucketName":"acme-trial","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé",` +
+		`"keyId":"k1","permissions":"read","plan":"trial","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
 		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17",`+
 			`"Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`,

@@ -14,7 +14,6 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/credential"
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -121,7 +120,9 @@ type addition struct {
 
 func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQuery string) {
 	r.status = codes.OK
-	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision), httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
+	principal := s.integration.Principal(&result.Decision, q.request.ID)
+	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision, principal),
+		httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
 	exposed := httpapi.ExposedBy(s.integration.Keys(), q.Header, &q.request.Request, rawQuery)
 	from := httpapi.Sender{Trusted: s.clients.Trusts(peerOf(q)), OwnAuthorization: q.request.OwnAuthorization}
 	r.remove = s.stripping.Names(r.remove, q.Header, from, r.set)
@@ -132,8 +133,8 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 		{Name: "key_id", Value: result.Key.ID},
 		{Name: "code", Value: result.Code.String()},
 	}
-	if s.receipts != nil {
-		r.metadata[len(r.metadata)-1] = httpapi.Header{Name: "receipt", Value: s.receipts.Issue(result.Group.Identity, result.Key.ID)}
+	if charged := result.Charged(); s.receipts != nil && charged != nil {
+		r.metadata[len(r.metadata)-1] = httpapi.Header{Name: "receipt", Value: s.receipts.Issue(charged.Identity, result.Key.ID)}
 	}
 	add := func(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 		r.added = append(r.added, addition{h, action})
@@ -141,7 +142,7 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	r.own = !result.Shareable()
-	if q.request.Location == decision.InQuery {
+	if q.request.Location.InURL() {
 		add(httpapi.ReferrerPolicy, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	if name := exposed.Offer.Select; name != "" {

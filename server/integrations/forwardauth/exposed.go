@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/credential"
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
@@ -40,7 +39,7 @@ func (h *handler) appendExposed(headers []httpapi.Header, e *requestContext, raw
 	default:
 		add(headerReferer, strings.Join(referers, ", "))
 	}
-	if request.Location == decision.InQuery {
+	if request.Location.InURL() {
 		headers = append(headers, httpapi.ReferrerPolicy)
 	}
 	switch offered := e.Header[credential.HeaderWebSocketProtocol]; {

@@ -179,7 +179,8 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	response.Status = http.StatusOK
-	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision)
+	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision,
+		h.integration.Principal(&result.Decision, requestID))
 	if h.prefixed {
 		response.Headers = h.appendRemoval(response.Headers, e)
 	}

@@ -147,7 +147,7 @@ type passage struct {
 	vary      string
 	private   bool             // no shared cache may keep the response
 	exposed   httpapi.Exposed  // what has a key, and is no header for keys
-	inURL     bool             // there was a key in the URL
+	inURL     bool             // there was a key or a token in the URL
 	own       bool             // Authorization is for the upstream
 	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
@@ -208,11 +208,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		span:      span,
 		target:    target,
 		upgrade:   httpapi.WantsUpgrade(r),
-		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
+		upstream:  httpapi.UpstreamHeaders(result.Decision, h.integration.Principal(&result.Decision, request.ID), request.ID),
 		vary:      httpapi.Vary(&request.Request),
 		private:   !result.Shareable(),
 		exposed:   httpapi.ExposedBy(h.integration.Keys(), r.Header, &request.Request, request.RawQuery),
-		inURL:     request.Location == decision.InQuery,
+		inURL:     request.Location.InURL(),
 		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
@@ -225,7 +225,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.Debug("cannot stream in both directions at once", slog.Any("error", err))
 		}
 	}
-	response := &counted{ResponseWriter: w, integration: h.integration, group: result.Group}
+	response := &counted{ResponseWriter: w, integration: h.integration, group: result.Charged()}
 	defer func() {
 		p.upstreamSpan.End()
 		if reason := recover(); reason != nil { // the response is cut off: bytes that were counted are sent nevertheless
@@ -243,8 +243,8 @@ type counted struct {
 	http.ResponseWriter
 
 	integration *authorizer.Integration
-	group       *decision.Group
-	begun       bool // the final response
+	group       *decision.Group // nil if nobody is charged
+	begun       bool            // the final response
 }
 
 // Write implements http.ResponseWriter.

@@ -57,13 +57,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	request.Trace.Headers = r.Header // the app's own trace
 	result := h.integration.Decide(r.Context(), &request)
-	verdict := newVerdict(result, &request.Request)
+	verdict := newVerdict(result, &request.Request, h.integration.Principal(&result.Decision, request.ID))
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
 	if caching := httpapi.CacheControl(result.Decision); caching != "" {
 		verdict.ResponseHeaders["Cache-Control"] = caching
 	}
-	if request.Location == decision.InQuery {
+	if request.Location.InURL() {
 		verdict.ResponseHeaders[httpapi.ReferrerPolicy.Name] = httpapi.ReferrerPolicy.Value
 	}
 	for _, header := range slices.Concat(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates),
@@ -73,7 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
-func newVerdict(d authorizer.Result, request *decision.Request) adminv1.Verdict {
+func newVerdict(d authorizer.Result, request *decision.Request, principal string) adminv1.Verdict {
 	verdict := adminv1.Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
 		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.DetailFor(request.FetchSite)
@@ -82,7 +82,7 @@ func newVerdict(d authorizer.Result, request *decision.Request) adminv1.Verdict 
 	}
 	verdict.Group, verdict.Project, verdict.KeyID = d.Group.Identity, d.Project.Name, d.Key.ID
 	verdict.Headers = map[string]string{}
-	for _, h := range httpapi.ContextHeaders(d.Decision) {
+	for _, h := range httpapi.ContextHeaders(d.Decision, principal) {
 		verdict.Headers[h.Name] = h.Value
 	}
 	return verdict

@@ -24,6 +24,8 @@ type Version struct {
 	decision.Version
 
 	Digest keyformat.Digest
+	// URLSecret is not in the table: few versions have one.
+	URLSecret string
 }
 
 // Table finds keys by their ids, and by the digests of their versions. It may be used by one writer or, while there is
@@ -120,7 +122,7 @@ func (t *Table) Versions(versions []Version, id string) []Version {
 func (t *Table) versions(versions []Version, number uint32) []Version {
 	for ; number != 0; number = t.at(number).next {
 		if r := t.at(number); r.flags.has(isVersion) {
-			versions = append(versions, Version{r.version(), r.digest})
+			versions = append(versions, Version{Version: r.version(), Digest: r.digest})
 		}
 	}
 	return versions

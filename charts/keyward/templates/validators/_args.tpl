@@ -23,6 +23,11 @@
 {{- $lines = append $lines "--tls-key-file=/var/run/keyward/tls/tls.key" -}}
 {{- end -}}
 {{- if .adminToken.secretName }}{{ $lines = append $lines "--admin-token-file=/var/run/keyward/admin/token" }}{{ end -}}
+{{- if .principal.secretName -}}
+{{- $lines = append $lines "--principal-key-file=/var/run/keyward/principal" -}}
+{{- with .principal.issuer }}{{ $lines = append $lines (printf "--principal-issuer=%s" .) }}{{ end -}}
+{{- with .principal.audience }}{{ $lines = append $lines (printf "--principal-audience=%s" .) }}{{ end -}}
+{{- end -}}
 {{- if ne .logLevel "info" }}{{ $lines = append $lines (printf "--log-level=%s" .logLevel) }}{{ end -}}
 {{- range .extraArgs }}{{ $lines = append $lines . }}{{ end -}}
 {{- end -}}

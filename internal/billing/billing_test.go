@@ -43,7 +43,10 @@ func TestNothingIsBilledTwice(t *testing.T) {
 			OverageRequests: ptr.To(number.Draw(t, "overage")), OverageBytes: ptr.To(number.Draw(t, "overage bytes")),
 			UnconfirmedRequests: ptr.To(number.Draw(t, "unconfirmed")),
 		}
-		status := &v1alpha1.GroupUsageStatus{Months: []v1alpha1.MonthUsage{{Month: "2026-11", UsageCounts: counts}}}
+		status := &v1alpha1.GroupUsageStatus{Months: []v1alpha1.MonthUsage{{
+			Month: "2026-11", UsageCounts: counts,
+			TrafficCounts: v1alpha1.TrafficCounts{PublicRequests: ptr.To(number.Draw(t, "public"))}, // they use no quota
+		}}}
 		period, err := usagequery.PeriodNamed(status, "2026-11")
 		if err != nil {
 			t.Fatal(err)

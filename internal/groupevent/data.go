@@ -52,8 +52,8 @@ type Edited struct {
 // Change is a changed field.
 type Change struct {
 	Field  string `json:"field" doc:"is its path"`
-	Before string `json:"before,omitempty" doc:"is the value before; of a list, what was removed"`
-	After  string `json:"after,omitempty" doc:"is the value after; of a list, what was added"`
+	Before string `json:"before,omitempty" doc:"is the value before; of a list, what was removed; of values that are not recorded, the names of those that were removed or changed"`
+	After  string `json:"after,omitempty" doc:"is the value after; of a list, what was added; of values that are not recorded, the names of those that were added or changed"`
 }
 
 // Created is the data of group.created and allowlist.created.

@@ -5,6 +5,8 @@ package specchange
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +59,8 @@ type Change struct {
 	Fields []Field `json:"fields,omitempty"`
 }
 
-// Field is a changed field. Of a list, Before has what was removed, and After what was added.
+// Field is a changed field. Of a list, Before has what was removed, and After what was added. Of names with values that are not
+// recorded, both have those whose value was changed, too.
 type Field struct {
 	Path   string `json:"path"`
 	Before string `json:"before,omitempty"`
@@ -120,14 +123,7 @@ func (c *Change) clip() {
 func Diff(kind string, old, object map[string]any) []Field {
 	var fields []Field
 	for _, path := range paths[kind] {
-		before, after := valueAt(old, path), valueAt(object, path)
-		f := Field{Path: path}
-		if isList(before) || isList(after) {
-			f.Before, f.After = differences(texts(before), texts(after))
-		} else {
-			f.Before, f.After = text(before), text(after)
-		}
-		if f.Before != f.After {
+		if f, changed := diff(path, valueAt(old, path), valueAt(object, path)); changed {
 			f.Before, f.After = shown(f.Before), shown(f.After)
 			fields = append(fields, f)
 		}
@@ -143,29 +139,48 @@ func Diff(kind string, old, object map[string]any) []Field {
 	return fields
 }
 
+func diff(path string, before, after any) (f Field, changed bool) {
+	f.Path = path
+	switch {
+	case strings.Contains(path, "{"):
+		named, _ := before.(map[string]any)
+		others, _ := after.(map[string]any)
+		f.Before, f.After = differing(named, others), differing(others, named)
+		return f, f.Before != "" || f.After != ""
+	case isList(before) || isList(after):
+		f.Before, f.After = differences(texts(before), texts(after))
+	default:
+		f.Before, f.After = text(before), text(after)
+	}
+	return f, f.Before != f.After
+}
+
+// differing returns the names that the others have not, or with another value.
+func differing(named, others map[string]any) string {
+	return strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(named)), func(name string) bool {
+		other, has := others[name]
+		return has && reflect.DeepEqual(named[name], other)
+	}), ", ")
+}
+
 func annotationOf(object map[string]any, name string) string {
 	value, _, _ := unstructured.NestedFieldNoCopy(object, "metadata", "annotations", name)
 	text, _ := value.(string)
 	return text
 }
 
-// valueAt returns the value of a path. The last part may be [] for a list, [].name for the names in a list of objects, or {} for
-// the names in an object.
+// valueAt returns the value of a path. The last part may be [] for a list, and [].name for the names in a list of objects. Of {} in an
+// object, and of {field} in a list of objects with names, only the names are recorded: those whose value, or whose field, is changed.
 func valueAt(object map[string]any, path string) any {
 	path, name, _ := strings.Cut(path, "[]")
-	path, ofObject := strings.CutSuffix(path, "{}")
+	path, field, ofNames := strings.Cut(path, "{")
 	value, _, err := unstructured.NestedFieldNoCopy(object, strings.Split(path, ".")...)
 	if err != nil {
 		return nil
 	}
 	switch {
-	case ofObject:
-		fields, _ := value.(map[string]any)
-		names := make([]any, 0, len(fields))
-		for name := range fields {
-			names = append(names, name)
-		}
-		return names
+	case ofNames:
+		return byName(value, strings.TrimSuffix(field, "}"))
 	case name != "":
 		items, _ := value.([]any)
 		names := make([]any, 0, len(items))
@@ -176,6 +191,23 @@ func valueAt(object map[string]any, path string) any {
 		return names
 	}
 	return value
+}
+
+// byName returns the values of an object, or a field of each object of a list that has it.
+func byName(value any, field string) map[string]any {
+	if field == "" {
+		values, _ := value.(map[string]any)
+		return values
+	}
+	values := map[string]any{}
+	items, _ := value.([]any)
+	for _, item := range items {
+		fields, _ := item.(map[string]any)
+		if of, has := fields[field]; has {
+			values[text(fields["name"])] = of
+		}
+	}
+	return values
 }
 
 func isList(value any) bool {

@@ -44,7 +44,7 @@ spec:
 		{Path: "spec.limits.keys", Before: "3"},
 		{Path: "spec.limits.requestsPerMonth", After: "500"},
 		{Path: "spec.projects[].name", Before: "a", After: "c"},
-		{Path: "spec.context{}", Before: "secret", After: "bucket"},
+		{Path: "spec.context{}", Before: "database, secret", After: "bucket, database"},
 	}
 	if diff := cmp.Diff(expected, specchange.Diff("Group", old, changed)); diff != "" {
 		t.Error(diff)
@@ -59,6 +59,38 @@ spec:
 	if fields := specchange.Diff("Group", nil, object(t, `{spec: {tier: {}, state: [1], projects: 7, context: [], limits: text}}`)); len(fields) != 2 {
 		t.Errorf("%v", fields)
 	}
+}
+
+// TestValuesAreNotRecorded: of values that may be confidential, and of paths, a change has the names.
+func TestValuesAreNotRecorded(t *testing.T) {
+	for _, c := range []struct {
+		kind, old, changed string
+		field              specchange.Field
+	}{
+		{"ApiKey", `{context: {plan: hidden-a, site: hidden-b}}`, `{context: {plan: hidden-c, site: hidden-b, user: hidden-d}}`,
+			specchange.Field{Path: "spec.context{}", Before: "plan", After: "plan, user"}},
+		{"ApiKey", `{context: {plan: hidden-a}}`, `{}`, specchange.Field{Path: "spec.context{}", Before: "plan"}},
+		{"Group", `{sealedContext: [{name: pay, secretKeyRef: {name: s, key: hidden-a}}, {name: mail, secretKeyRef: {name: s, key: hidden-b}}]}`,
+			`{sealedContext: [{name: mail, secretKeyRef: {name: hidden-c, key: hidden-b}}]}`,
+			specchange.Field{Path: "spec.sealedContext{secretKeyRef}", Before: "mail, pay", After: "mail"}},
+		{"Group", `{projects: [{name: a, public: [/hidden-a]}, {name: b, public: [/hidden-b]}, {name: c}]}`,
+			`{projects: [{name: b, public: [/hidden-b]}, {name: c, public: [/hidden-c]}, {name: a, public: [/hidden-d]}]}`,
+			specchange.Field{Path: "spec.projects{public}", Before: "a", After: "a, c"}},
+	} {
+		fields := specchange.Diff(c.kind, object(t, "spec: "+c.old), object(t, "spec: "+c.changed))
+		if diff := cmp.Diff([]specchange.Field{c.field}, fields); diff != "" {
+			t.Error(diff)
+		}
+		if strings.Contains(fmt.Sprint(fields, specchange.Diff(c.kind, nil, object(t, "spec: "+c.old))), "hidden") {
+			t.Errorf("a value is recorded: %v", fields)
+		}
+		if fields := specchange.Diff(c.kind, object(t, "spec: "+c.old), object(t, "spec: "+c.old)); len(fields) > 0 {
+			t.Errorf("nothing was changed: %v", fields)
+		}
+	}
+	// The schema refuses these later.
+	odd := object(t, `{spec: {context: [7], sealedContext: {a: 7}, projects: [7, {public: 7}, {name: {}, public: [7]}], addresses: {}}}`)
+	specchange.Diff("Group", odd, object(t, `{spec: {sealedContext: [7, {secretKeyRef: 7}, {name: [], secretKeyRef: []}]}}`))
 }
 
 func TestRequestsAreOfKeys(t *testing.T) {

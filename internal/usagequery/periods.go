@@ -57,6 +57,7 @@ func (p *Period) Amounts() adminv1.UsageAmounts {
 	return adminv1.UsageAmounts{
 		Requests: count(p.Requests), Bytes: count(p.Bytes), Refused: refused(p.Refusals),
 		OverageRequests: count(p.OverageRequests), OverageBytes: count(p.OverageBytes), UnconfirmedRequests: count(p.UnconfirmedRequests),
+		PublicRequests: count(p.PublicRequests),
 	}
 }
 

@@ -129,7 +129,9 @@ func (q Query) days(status *v1alpha1.GroupUsageStatus) (points []adminv1.UsagePo
 	q.eachDay(func(day string) {
 		point := adminv1.UsagePoint{Day: day}
 		if d := known[day]; d != nil {
-			point.UsageAmounts = adminv1.UsageAmounts{Requests: count(d.Requests), Bytes: count(d.Bytes), Refused: refused(d.Refusals)}
+			point.UsageAmounts = adminv1.UsageAmounts{
+				Requests: count(d.Requests), Bytes: count(d.Bytes), Refused: refused(d.Refusals), PublicRequests: count(d.PublicRequests),
+			}
 		}
 		points = append(points, point)
 	})
@@ -189,6 +191,7 @@ func total(points []adminv1.UsagePoint) (sum adminv1.UsageAmounts) {
 		sum.OverageRequests += p.OverageRequests
 		sum.OverageBytes += p.OverageBytes
 		sum.UnconfirmedRequests += p.UnconfirmedRequests
+		sum.PublicRequests += p.PublicRequests
 	}
 	return sum
 }

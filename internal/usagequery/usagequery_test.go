@@ -33,6 +33,7 @@ func used(since time.Time, requests uint64) *v1alpha1.GroupUsageStatus {
 		usageseries.RecordTraffic(status, at, usageseries.Traffic{
 			Refusals: map[string]uint64{"origin_denied": 2, "rate_limited": 1},
 			Origins:  map[string]uint64{"https://shop.acme.com": requests - 1, "https://acme.com": 1},
+			Public:   3,
 		})
 	}
 	usageseries.Touch(status, now)
@@ -82,6 +83,10 @@ func TestRanges(t *testing.T) {
 		if s.UpdatedAt == nil || !s.UpdatedAt.Equal(now) || s.Group != "acme/acme" || s.Approximate != (c.by == "origin") {
 			t.Errorf("%s: %+v", name, s)
 		}
+	}
+	public := parse(t, "day", "2026-11-01", "2026-11-03").Series("acme/acme", status)
+	if public.Points[0].PublicRequests != 3 || public.Total.PublicRequests != 9 || public.Total.Requests != 30 {
+		t.Errorf("%+v", public)
 	}
 	codes := parse(t, "code", "2026-09", "2026-10").Series("acme/acme", status)
 	if p := codes.Points[0]; p.Code != "origin_denied" || p.Refused != 2*61 || codes.Total.Refused != 3*61 {

@@ -63,6 +63,8 @@ type UsageAmounts struct {
 	OverageBytes    int64 `json:"overageBytes,omitempty"`
 	// UnconfirmedRequests are of a month, allowed without an allowance while the manager could not be reached.
 	UnconfirmedRequests int64 `json:"unconfirmedRequests,omitempty"`
+	// PublicRequests is how many requests for public paths were allowed without a key. They are not among Requests.
+	PublicRequests int64 `json:"publicRequests,omitempty"`
 }
 
 // UsageProblem is the body of a response that is no UsageSeries, as application/problem+json (RFC 9457).

@@ -23,17 +23,19 @@ type column struct {
 var (
 	requestsColumn = column{"REQUESTS", "requests", false, func(u *adminv1.UsageAmounts) int64 { return u.Requests }}
 	refusedColumn  = column{"REFUSED", "refused", false, func(u *adminv1.UsageAmounts) int64 { return u.Refused }}
+	publicColumn   = column{"PUBLIC", "public_requests", false, func(u *adminv1.UsageAmounts) int64 { return u.PublicRequests }}
 	dayColumns     = []column{
 		requestsColumn,
 		{"BYTES", "bytes", true, func(u *adminv1.UsageAmounts) int64 { return u.Bytes }},
 		refusedColumn,
 	}
 	columnsBy = map[string][]column{
-		adminv1.ByDay: dayColumns,
+		adminv1.ByDay: append(slices.Clone(dayColumns), publicColumn),
 		adminv1.ByMonth: append(slices.Clone(dayColumns),
 			column{"OVERAGE", "overage_requests", false, func(u *adminv1.UsageAmounts) int64 { return u.OverageRequests }},
 			column{"OVERAGE BYTES", "overage_bytes", true, func(u *adminv1.UsageAmounts) int64 { return u.OverageBytes }},
-			column{"UNCONFIRMED", "unconfirmed_requests", false, func(u *adminv1.UsageAmounts) int64 { return u.UnconfirmedRequests }}),
+			column{"UNCONFIRMED", "unconfirmed_requests", false, func(u *adminv1.UsageAmounts) int64 { return u.UnconfirmedRequests }},
+			publicColumn),
 		adminv1.ByCode:   {refusedColumn},
 		adminv1.ByOrigin: {{"REQUESTS, ABOUT", "requests", false, requestsColumn.of}},
 	}
@@ -83,7 +85,10 @@ func span(from, to string) string {
 
 // points writes the table of a series. more is the flag that shows what is left out.
 func (p *page) points(s *adminv1.UsageSeries, limit int, more string) {
-	columns, points := columnsBy[s.By], slices.Clone(s.Points)
+	columns, points := slices.Clone(columnsBy[s.By]), slices.Clone(s.Points)
+	if s.Total.PublicRequests == 0 {
+		columns = slices.DeleteFunc(columns, func(c column) bool { return c.title == publicColumn.title })
+	}
 	isTime := s.By == adminv1.ByDay || s.By == adminv1.ByMonth
 	head := texts(strings.ToUpper(s.By))
 	for _, c := range columns {

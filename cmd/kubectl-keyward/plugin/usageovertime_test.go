@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -79,12 +80,31 @@ func TestUsageOverTime(t *testing.T) {
 	if plain, table := usage(), usage("-o", "table"); plain != table || !strings.Contains(plain.out, "Requests") {
 		t.Errorf("-o table differs from none:\n%s\n%s", plain.out, table.out)
 	}
+	if table := usage("--days", "3"); strings.Contains(table.out, "PUBLIC") {
+		t.Errorf("a Group without public paths has a column for them:\n%s", table.out)
+	}
 	if days := len(splitLines(usage("-o", "csv").out)); days != 31 {
 		t.Errorf("-o csv has %d lines, want 30 days and a head", days)
 	}
 	series := read[adminv1.UsageSeries](t, usage("--month", "2026-10", "-o", "json"))
 	if series.From != "2026-10-01" || series.To != "2026-10-31" || series.Total.Requests != 496_000 || len(series.Points) != 31 {
 		t.Errorf("%+v", series)
+	}
+}
+
+// TestPublicOverTime: requests for public paths are shown where there are any, and are not among the others.
+func TestPublicOverTime(t *testing.T) {
+	overtime(t, "public-paths", now.AddDate(0, 0, -3))
+	usage := &v1alpha1.GroupUsage{}
+	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: "public-paths", Name: "acme"}, usage); err != nil {
+		t.Fatal(err)
+	}
+	usageseries.RecordTraffic(&usage.Status, now, usageseries.Traffic{Public: 7})
+	if err := admin.Status().Update(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{"public-days": {"--days", "2"}, "public-csv": {"--by", "month", "-o", "csv"}} {
+		keyward(t, "", append([]string{"usage", "acme", "-n", "public-paths"}, args...)...).golden(t, "overtime-"+name)
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/controllers/usage/traffic"
-	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // readAgain is when GroupUsages are listed again that could not be listed.
@@ -65,7 +64,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 	}
 	aggregator := quota.New(quota.Config{
 		Store: &store.Notified{Store: kept, Saved: func(key store.Key, used store.Totals) {
-			board.Set(ctx, key.Group, key.Month, used)
+			board.Set(ctx, key.Group, key.Period, used)
 		}},
 		Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: writes,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
@@ -81,10 +80,9 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 // showKnown has the status of Groups show what an earlier leader has persisted, and not shown any more. It runs once for each leader.
 func showKnown(objects *store.Objects, board *totals.Board, namespaces []string) manager.RunnableFunc {
 	return func(ctx context.Context) error {
-		month := quotaledger.MonthOf(clock.RealClock{}.Now())
 		_ = wait.PollUntilContextCancel(ctx, readAgain, true, func(ctx context.Context) (bool, error) {
-			err := objects.Each(ctx, namespaces, month, func(group string, used store.Totals) {
-				board.Begin(ctx, group, month, used)
+			err := objects.Each(ctx, namespaces, func(key store.Key, used store.Totals) {
+				board.Begin(ctx, key.Group, key.Period, used)
 			})
 			if err != nil && ctx.Err() == nil {
 				ctrl.LoggerFrom(ctx).Error(err, "The status of Groups shows earlier usage; it will be tried again")

@@ -87,6 +87,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.usage = usage.New()
 	s.quotas = quota.New(registry)
+	s.quotas.Follow(s.store.Schedule)
 	s.rates = ratelimit.New(time.Now)
 	s.sync = syncclient.New(config.Sync, s.store, s.usage, s.quotas, s.rates, log, registry)
 	searches := search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}

@@ -205,7 +205,7 @@ type GroupStatus struct {
 	// +optional
 	Limits *GroupLimits `json:"limits,omitempty"`
 
-	// usage of the latest month in which the Group was used. The GroupUsage of the same name has the other months, and days.
+	// usage of the latest period in which the Group was used. The GroupUsage of the same name has the other periods, and days.
 	//
 	// +optional
 	Usage *UsageTotals `json:"usage,omitempty"`

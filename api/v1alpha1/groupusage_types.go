@@ -56,7 +56,8 @@ type GroupUsageStatus struct {
 	// +optional
 	UpdatedAt *metav1.Time `json:"updatedAt,omitempty"`
 
-	// months are the last 13 months (UTC) in which the Group was used, the latest first.
+	// months are the last 13 periods of quotas in which the Group was used, the latest first: calendar months (UTC), unless
+	// limits.period of the Group says otherwise.
 	//
 	// +kubebuilder:validation:MaxItems=13
 	// +listType=map
@@ -73,7 +74,7 @@ type GroupUsageStatus struct {
 	// +optional
 	Days []DayUsage `json:"days,omitempty"`
 
-	// ledgers of this month and of the last, from which a new leader continues. There are none with another usage store.
+	// ledgers of this period and of the last, from which a new leader continues. There are none with another usage store.
 	//
 	// +kubebuilder:validation:MaxItems=2
 	// +listType=map
@@ -87,13 +88,13 @@ type GroupUsageStatus struct {
 	Log *LogHead `json:"log,omitempty"`
 }
 
-// MonthUsage is the usage of a Group in a calendar month (UTC).
+// MonthUsage is the usage of a Group in a period of its quotas, which is as a rule a calendar month (UTC).
 type MonthUsage struct {
-	// month such as 2026-11.
+	// month such as 2026-11, or the first day of a period that does not begin with a month, such as 2026-11-15.
 	//
 	// +kubebuilder:validation:MinLength=7
-	// +kubebuilder:validation:MaxLength=7
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}$`
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`
 	// +required
 	Month string `json:"month,omitempty"`
 
@@ -127,7 +128,7 @@ type DayUsage struct {
 	TrafficCounts `json:",inline"`
 }
 
-// UsageCounts count what was used of the quotas of a month.
+// UsageCounts count what was used of the quotas of a period.
 type UsageCounts struct {
 	// requests is how many requests were allowed, including those below.
 	//
@@ -201,13 +202,13 @@ type OriginCount struct {
 	Requests *int64 `json:"requests,omitempty"`
 }
 
-// MonthLedger has the accounts of validation servers in a month.
+// MonthLedger has the accounts of validation servers in a period.
 type MonthLedger struct {
-	// month such as 2026-11.
+	// month such as 2026-11, or the first day of a period that does not begin with a month, such as 2026-11-15.
 	//
 	// +kubebuilder:validation:MinLength=7
-	// +kubebuilder:validation:MaxLength=7
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}$`
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`
 	// +required
 	Month string `json:"month,omitempty"`
 

@@ -40,14 +40,15 @@ type Limits struct {
 	// +optional
 	Keys *int32 `json:"keys,omitempty"`
 
-	// requestsPerMonth is how many requests are allowed in a calendar month (UTC), 0 to 10^15.
+	// requestsPerMonth is how many requests are allowed in a period, which is a calendar month (UTC) unless period says
+	// otherwise; 0 to 10^15.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	RequestsPerMonth *int64 `json:"requestsPerMonth,omitempty"`
 
-	// bytesPerMonth is how many bytes of response bodies are allowed in a calendar month (UTC), such as 100G or
+	// bytesPerMonth is how many bytes of response bodies are allowed in a period, such as 100G or
 	// 500Gi; a whole number of at least 1 and less than 1E.
 	//
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && !quantity(string(self)).isLessThan(quantity('1')) && quantity(string(self)).isLessThan(quantity('1E'))",message="write a whole number of bytes of at least 1 and less than 1E, such as 100G"
@@ -67,8 +68,32 @@ type Limits struct {
 	// +optional
 	QuotaFailurePolicy QuotaFailurePolicy `json:"quotaFailurePolicy,omitempty"`
 
+	// period is when the quotas are reset; default: with each calendar month (UTC).
+	//
+	// +optional
+	Period *QuotaPeriod `json:"period,omitempty"`
+
 	RateLimit `json:",inline"`
 }
+
+// QuotaPeriod is the time that a quota is for: a month that begins on a day of its own, as the invoice does.
+type QuotaPeriod struct {
+	// anchorDay is the day of the month (UTC) on which a period begins and the one before ends, 1 to 31. A month without that
+	// day has its last day instead. A change takes effect when the running period ends: the next one then lasts until the
+	// anchorDay, and may be shorter, with the whole quota.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=31
+	// +required
+	AnchorDay *int32 `json:"anchorDay,omitempty"`
+}
+
+// Date is a day (UTC), such as 2026-11-15.
+//
+// +kubebuilder:validation:MinLength=10
+// +kubebuilder:validation:MaxLength=10
+// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+type Date string
 
 // RateLimit limits the rate of requests; requests beyond it are refused with 429
 // rate_limited and Retry-After. Of N connected validation servers, each allows an Nth of the
@@ -104,21 +129,30 @@ type GroupLimits struct {
 	// +optional
 	AuditLog *bool `json:"auditLog,omitempty"`
 
+	// periodStarts are the days on which the last period, the running one and the next begin, where the anchorDay was changed;
+	// at most 3. Later periods begin on the anchorDay.
+	//
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=atomic
+	// +optional
+	PeriodStarts []Date `json:"periodStarts,omitempty"`
+
 	Limits `json:",inline"`
 }
 
-// UsageTotals is the usage of a Group in a calendar month (UTC) that validation servers have
+// UsageTotals is the usage of a Group in a period, as a rule a calendar month (UTC), that validation servers have
 // reported. It is updated at most once a minute. GroupUsage has more, and sooner.
 type UsageTotals struct {
-	// period is the month, such as 2026-11.
+	// period is the month, such as 2026-11, or the first day of a period that does not begin with a month, such as
+	// 2026-11-15.
 	//
 	// +kubebuilder:validation:MinLength=7
-	// +kubebuilder:validation:MaxLength=7
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}$`
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`
 	// +required
 	Period string `json:"period,omitempty"`
 
-	// resetsAt is when the month ends.
+	// resetsAt is when the period ends.
 	//
 	// +required
 	ResetsAt metav1.Time `json:"resetsAt,omitzero"`
@@ -126,7 +160,7 @@ type UsageTotals struct {
 	UsageCounts `json:",inline"`
 }
 
-// LedgerEntry is the account of one incarnation of a validation server, from its start to its end, in a month.
+// LedgerEntry is the account of one incarnation of a validation server, from its start to its end, in a period.
 type LedgerEntry struct {
 	// server identifies the server: the instance, and its incarnation (boot ID).
 	//

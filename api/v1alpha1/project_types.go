@@ -106,4 +106,12 @@ type Capability struct {
 	// +listType=atomic
 	// +required
 	Routes []Route `json:"routes,omitempty"`
+
+	// cost is how many requests of a quota a request counts as that one of the routes matches, 0 to 1000; default: 1. It does
+	// not depend on the permissions of the key. If several capabilities match, the highest cost counts.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	Cost *int32 `json:"cost,omitempty"`
 }

@@ -89,6 +89,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	}
 	before := group.DeepCopy()
 	resolution := r.Tiers.Resolve(group)
+	resolution.Schedule(group, r.Clock.Now())
 	group.Status.Limits = resolution.Limits
 	if err := r.sealContext(ctx, group); err != nil {
 		return ctrl.Result{}, err

@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
@@ -165,6 +166,41 @@ var _ = Describe("Group", func() {
 		servers := v.TakeServers().GetGroups()
 		Expect(servers).To(HaveLen(1))
 		Expect(servers[0].GetServers()).To(BeEquivalentTo(2))
+	})
+
+	It("publishes when quotas are reset, and lets the running period end as it would have", func(ctx SpecContext) {
+		w.Clock.SetTime(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
+		group := w.CreateGroup(ctx)
+		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})
+		defer v.Close(true)
+		published := func(anchorDay uint32, starts ...string) {
+			GinkgoHelper()
+			Eventually(func(g Gomega) {
+				g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+				next, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				defer cancel()
+				update, err := v.Next(next)
+				g.Expect(err).NotTo(HaveOccurred())
+				v.Ack(update.GetRevision())
+				g.Expect(update.GetGroups()).To(HaveLen(1))
+				period := update.GetGroups()[0].GetQuotaPeriod()
+				g.Expect(period.GetAnchorDay()).To(Equal(anchorDay))
+				var days []string
+				for _, day := range period.GetStarts() {
+					days = append(days, quotaledger.PeriodFromDays(day).Begin().Format(time.DateOnly))
+				}
+				g.Expect(days).To(Equal(starts))
+			}).Should(Succeed())
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+		}
+		published(0)
+		Expect(group.Status.Limits).To(BeNil())
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.Period = &v1alpha1.QuotaPeriod{AnchorDay: new(int32(15))} })
+		published(15, "2026-10-01", "2026-11-01", "2026-12-01")
+		Expect(group.Status.Limits.PeriodStarts).To(HaveLen(3))
+		w.Clock.SetTime(time.Date(2027, 1, 20, 12, 0, 0, 0, time.UTC))
+		published(15)
+		Expect(group.Status.Limits.PeriodStarts).To(BeEmpty())
 	})
 
 	It("reports routes that claim the same requests", func(ctx SpecContext) {

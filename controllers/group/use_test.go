@@ -23,7 +23,7 @@ var _ = Describe("The usage in the status of a Group", func() {
 		w     *testenv.World
 		name  types.NamespacedName
 		due   chan types.NamespacedName
-		month quotaledger.Month
+		month quotaledger.Span
 	)
 	// lead makes a new leader, which knows nothing.
 	lead := func(ctx context.Context) {
@@ -72,13 +72,13 @@ var _ = Describe("The usage in the status of a Group", func() {
 		return group(ctx)
 	}
 	set := func(ctx context.Context, requests uint64) {
-		w.Totals.Set(ctx, name.String(), month, usageseries.Totals{Requests: requests, Bytes: 10 * requests})
+		w.Totals.Set(ctx, name.String(), month.Period, usageseries.Totals{Requests: requests, Bytes: 10 * requests})
 	}
 
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
 		w.Clock.SetTime(time.Date(2027, 2, 3, 4, 5, 6, 0, time.UTC))
-		month = quotaledger.MonthOf(w.Clock.Now())
+		month = quotaledger.Schedule{}.At(w.Clock.Now())
 		name = w.Request("acme").NamespacedName
 		w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.Limits.RequestsPerMonth = ptr.To[int64](100) })
 		lead(ctx)
@@ -138,16 +138,16 @@ var _ = Describe("The usage in the status of a Group", func() {
 		Eventually(due).Should(Receive())
 		reconcile(ctx)
 		lead(ctx)
-		w.Totals.Begin(ctx, name.String(), month, usageseries.Totals{Requests: 10, Bytes: 100})
+		w.Totals.Begin(ctx, name.String(), month.Period, usageseries.Totals{Requests: 10, Bytes: 100})
 		Expect(reconcile(ctx)).NotTo(BeNil())
 		Expect(due).NotTo(Receive(), "it is shown")
 		lead(ctx)
-		w.Totals.Begin(ctx, name.String(), month, usageseries.Totals{Requests: 99, Bytes: 990})
+		w.Totals.Begin(ctx, name.String(), month.Period, usageseries.Totals{Requests: 99, Bytes: 990})
 		Eventually(due).Should(Receive(Equal(name)))
 		is := reconcile(ctx)
 		Expect(requests(is)).To(BeEquivalentTo(99))
 		Expect(meta.IsStatusConditionTrue(is.Status.Conditions, v1alpha1.ConditionQuotaLow)).To(BeTrue())
-		w.Totals.Begin(ctx, name.String(), month, usageseries.Totals{Requests: 98})
+		w.Totals.Begin(ctx, name.String(), month.Period, usageseries.Totals{Requests: 98})
 		Expect(requests(reconcile(ctx))).To(BeEquivalentTo(99), "something newer is known")
 	})
 
@@ -155,9 +155,9 @@ var _ = Describe("The usage in the status of a Group", func() {
 		set(ctx, 10)
 		Eventually(due).Should(Receive())
 		reconcile(ctx)
-		w.Totals.Set(ctx, name.String(), month.Previous(), usageseries.Totals{Requests: 500})
+		w.Totals.Set(ctx, name.String(), quotaledger.Schedule{}.Before(month).Period, usageseries.Totals{Requests: 500})
 		lead(ctx)
-		w.Totals.Set(ctx, name.String(), month.Previous(), usageseries.Totals{Requests: 500})
+		w.Totals.Set(ctx, name.String(), quotaledger.Schedule{}.Before(month).Period, usageseries.Totals{Requests: 500})
 		w.Clock.Step(time.Hour)
 		is := reconcile(ctx)
 		Expect(requests(is)).To(BeEquivalentTo(10))

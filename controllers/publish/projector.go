@@ -182,14 +182,12 @@ func (p *Projector) takeEarly() (namespaces map[string]bool, groups map[types.Na
 	return namespaces, groups, scopes, false
 }
 
-// groupMatters reports whether a change of a Group changes its record. Of the status, the record has the limits, the
-// tier and the sealed context only; the rest changes often, and reading all keys of the Group each time would delay changes that matter.
+// groupMatters reports whether a change of a Group changes its record. Most of the status is not in the record and changes often, and
+// reading all keys of the Group each time would delay changes that matter.
 func groupMatters(was, is client.Object) bool {
 	before, _ := was.(*v1alpha1.Group)
 	after, _ := is.(*v1alpha1.Group)
-	return specChanged(was, is) || before != nil && after != nil &&
-		(tierOf(before) != tierOf(after) || !proto.Equal(limitsRecord(before), limitsRecord(after)) ||
-			!maps.Equal(sealedRecord(before), sealedRecord(after)))
+	return specChanged(was, is) || before != nil && after != nil && !proto.Equal(GroupRecord(before, nil), GroupRecord(after, nil))
 }
 
 func specChanged(was, is client.Object) bool {

@@ -81,6 +81,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Caching:     caching(group.Spec.Caching),
 		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
 		Context:     contextRecord(group.Spec.Context),
+		QuotaPeriod: periodRecord(tier.Schedule(group)),
 
 		RequireAddresses: grant.RequiresAddresses(group),
 		SealedContext:    sealedRecord(group),
@@ -106,7 +107,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	for i := range group.Spec.Capabilities {
 		capability := &group.Spec.Capabilities[i]
 		record.Capabilities = append(record.Capabilities, &syncv1.Capability{
-			Name: string(capability.Name), Routes: routes(capability.Routes),
+			Name: string(capability.Name), Routes: routes(capability.Routes), Cost: costRecord(capability.Cost),
 		})
 	}
 	return record

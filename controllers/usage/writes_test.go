@@ -130,7 +130,7 @@ var _ = Describe("The usage of many Groups", func() {
 		aggregator := quota.New(quota.Config{
 			Sessions: sessions, Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: store.ObjectWrites,
 			Store: &store.Notified{Store: objects, Saved: func(key store.Key, used store.Totals) {
-				groups.Totals.Set(ctx, key.Group, key.Month, used)
+				groups.Totals.Set(ctx, key.Group, key.Period, used)
 			}},
 		})
 		session := aggregator.Connect(sessions.Connect(session.Server{

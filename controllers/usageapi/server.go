@@ -237,7 +237,7 @@ func (s *Server) answer(r *http.Request) (*adminv1.UsageSeries, *problem) {
 	if err := s.Reader.Get(ctx, asked.group, usage); client.IgnoreNotFound(err) != nil { // without one, nothing was used
 		return nil, s.readProblem(err, "GroupUsage", asked.group)
 	}
-	series := asked.query.Series(asked.group.String(), usagequery.Own(group, usage))
+	series := asked.query.Series(usagequery.Of(group, usage))
 	return &series, nil
 }
 

@@ -95,8 +95,8 @@ var _ = Describe("Usage over time", func() {
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(usage), usage)).To(Succeed())
 		usage.Status.GroupUID = group.UID
 		now := clk.Now()
-		usageseries.Record(&usage.Status, now, quotaledger.MonthOf(now), usageseries.Totals{Requests: requests, Bytes: 5000, OverageRequests: 7})
-		usageseries.RecordTraffic(&usage.Status, now, usageseries.Traffic{
+		usageseries.Record(&usage.Status, now, quotaledger.Schedule{}.At(now), usageseries.Totals{Requests: requests, Bytes: 5000, OverageRequests: 7})
+		usageseries.RecordTraffic(&usage.Status, now, quotaledger.Schedule{}.At(now), usageseries.Traffic{
 			Refusals: map[string]uint64{"origin_denied": 3}, Origins: map[string]uint64{"https://acme.com": requests},
 		})
 		usageseries.Touch(&usage.Status, now)

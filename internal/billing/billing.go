@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
@@ -61,10 +62,10 @@ type Statement struct {
 // Of returns the statement of a period, as of an instant.
 func Of(subject Subject, period *usagequery.Period, now time.Time) Statement {
 	s := Statement{Subject: subject, Period: period.Name, Begin: period.Begin, End: period.End, State: Final}
-	switch length := period.End.Sub(period.Begin); {
+	switch {
 	case now.Before(period.End):
 		s.State = Open
-	case now.Before(period.End.Add(length + slack)):
+	case now.Before(period.End.Add(quotaledger.MaxPeriod + slack)):
 		s.State = Closed
 	}
 	used := period.Amounts()
@@ -84,8 +85,8 @@ func Of(subject Subject, period *usagequery.Period, now time.Time) Statement {
 	return s
 }
 
-// slack is by how much the next period may be longer than this one, at most: March is than February.
-const slack = 3 * 24 * time.Hour
+// slack is how much later than the end of the next period a report may still be received.
+const slack = 2 * 24 * time.Hour
 
 // id identifies the row of a meter. It is made of what never changes: 32 hexadecimal digits.
 func id(uid string, period *usagequery.Period, meter string) string {

@@ -23,7 +23,7 @@ var acme = billing.Subject{Group: "acme/acme", Name: "Acme Inc", UID: "1f0c", Ti
 func november(t testing.TB, counts v1alpha1.UsageCounts) *usagequery.Period {
 	t.Helper()
 	status := &v1alpha1.GroupUsageStatus{Months: []v1alpha1.MonthUsage{{Month: "2026-11", UsageCounts: counts}}}
-	period, err := usagequery.PeriodNamed(status, "2026-11")
+	period, err := (&usagequery.Usage{Status: status}).PeriodNamed("2026-11")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestNothingIsBilledTwice(t *testing.T) {
 			Month: "2026-11", UsageCounts: counts,
 			TrafficCounts: v1alpha1.TrafficCounts{PublicRequests: ptr.To(number.Draw(t, "public"))}, // they use no quota
 		}}}
-		period, err := usagequery.PeriodNamed(status, "2026-11")
+		period, err := (&usagequery.Usage{Status: status}).PeriodNamed("2026-11")
 		if err != nil {
 			t.Fatal(err)
 		}

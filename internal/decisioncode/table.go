@@ -223,14 +223,14 @@ var table = [count]row{
 	},
 	QuotaExceeded: {
 		"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
-		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month.",
-		"Group {group} has used up its requests or bytes of this month. The month ends in UTC.",
+		"The quota of the group that this API key belongs to is used up. Raise it, or wait until it is reset.",
+		"Group {group} has used up its requests or bytes of this month, or of the period that began on its anchorDay. Both end in UTC.",
 		"If it may have more, raise spec.limits of the Group, or give it another spec.tier, which takes effect at once. " +
 			"overage: Meter allows more and counts it.",
 	},
 	QuotaUnavailable: {
 		"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",
-		"It is currently not known whether this month's quota of the group that this API key belongs to is used up. Try " +
+		"It is currently not known whether the quota of the group that this API key belongs to is used up. Try " +
 			"again in a moment.",
 		"The validation server is disconnected from the manager, and has used up its allowance of Group {group}'s quota.",
 		"Check that the manager runs and that the server can reach it. With quotaFailurePolicy: Allow in spec.limits of the " +

@@ -83,7 +83,7 @@ func TestCommitted(t *testing.T) {
 					return
 				}
 				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence,
-					Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+					Wants: rapid.Uint64Range(0, 20).Draw(t, "wants"), Needs: rapid.Uint64Range(0, 30).Draw(t, "needs")}
 				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
 					holders[raised].down = append(holders[raised].down, l.Servers[raised])
 				}

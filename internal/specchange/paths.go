@@ -10,11 +10,11 @@ var paths = map[string][]string{
 	},
 	"Group": {
 		"spec.displayName", FieldTier, FieldState,
-		"spec.limits.keys", "spec.limits.requestsPerMonth", "spec.limits.bytesPerMonth", "spec.limits.overage",
+		"spec.limits.keys", "spec.limits.requestsPerMonth", "spec.limits.bytesPerMonth", "spec.limits.overage", "spec.limits.period.anchorDay",
 		"spec.limits.quotaFailurePolicy", "spec.limits.requestsPerSecond", "spec.limits.burst",
 		"spec.keyPolicy.prefix", "spec.keyPolicy.defaultLifetime", "spec.keyPolicy.maxLifetime", "spec.keyPolicy.allowNever",
 		"spec.keyPolicy.acceptIn", "spec.keyPolicy.requireAddresses", "spec.keyPolicy.keysMaySet", "spec.keyPolicy.onLeak", "spec.caching", "spec.defaultKey.enabled",
-		"spec.allowedNamespaces.from", "spec.allowlistsFrom.from", "spec.projects[].name", "spec.projects{public}", "spec.capabilities[].name",
+		"spec.allowedNamespaces.from", "spec.allowlistsFrom.from", "spec.projects[].name", "spec.projects{public}", "spec.capabilities[].name", "spec.capabilities{cost}",
 		"spec.context{}", "spec.sealedContext{secretKeyRef}",
 	},
 	"DomainAllowlist": {"spec.projects", "spec.domains", "spec.allowLocalhost", "spec.missingOrigin"},

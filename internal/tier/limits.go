@@ -54,9 +54,22 @@ func ValidateLimits(limits *v1alpha1.Limits, path *field.Path) field.ErrorList {
 	if q := limits.BytesPerMonth; q != nil && !isByteCount(q) {
 		problems = append(problems, field.Invalid(path.Child("bytesPerMonth"), q.String(), bytesHint))
 	}
+	problems = append(problems, validatePeriod(limits.Period, path.Child("period"))...)
 	problems = append(problems, oneOf(path.Child("overage"), limits.Overage, v1alpha1.OverageBlock, v1alpha1.OverageMeter)...)
 	return append(problems, oneOf(path.Child("quotaFailurePolicy"), limits.QuotaFailurePolicy,
 		v1alpha1.QuotaFailureAllow, v1alpha1.QuotaFailureDeny)...)
+}
+
+func validatePeriod(period *v1alpha1.QuotaPeriod, path *field.Path) field.ErrorList {
+	switch {
+	case period == nil:
+		return nil
+	case period.AnchorDay == nil:
+		return field.ErrorList{field.Required(path.Child("anchorDay"), anchorHint)}
+	case *period.AnchorDay < 1 || *period.AnchorDay > lastDay:
+		return field.ErrorList{field.Invalid(path.Child("anchorDay"), *period.AnchorDay, anchorHint)}
+	}
+	return nil
 }
 
 // isByteCount reports whether the quantity is a whole number of at least 1 that 64 bits hold.
@@ -85,6 +98,7 @@ func hints() map[string]string {
 		"bytesPerMonth":      bytesHint,
 		"overage":            "write Block or Meter",
 		"quotaFailurePolicy": "write Allow or Deny",
+		"period":             "write an object such as {anchorDay: 15}",
 	}
 	for _, bounds := range NumberBounds() {
 		hints[bounds.Field] = bounds.hint()

@@ -92,7 +92,7 @@ func properties(t *testing.T, file, path string) map[string]map[string]any {
 func TestValidateLimits(t *testing.T) {
 	limits := &v1alpha1.Limits{
 		Keys: new(int32(-1)), RequestsPerMonth: new(int64(1_000_000_000_000_001)), BytesPerMonth: new(resource.MustParse("500m")),
-		Overage: "Never", QuotaFailurePolicy: "Deny",
+		Overage: "Never", QuotaFailurePolicy: "Deny", Period: &v1alpha1.QuotaPeriod{AnchorDay: new(int32(32))},
 		RateLimit: v1alpha1.RateLimit{RequestsPerSecond: new(int32(0)), Burst: new(int32(1))},
 	}
 	var got []string
@@ -104,12 +104,21 @@ func TestValidateLimits(t *testing.T) {
 		`spec.limits.requestsPerMonth: Invalid value: 1000000000000001: write a whole number from 0 to 1000000000000000, or leave it out for no limit`,
 		`spec.limits.requestsPerSecond: Invalid value: 0: write a whole number from 1 to 1000000, or leave it out for no limit`,
 		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes of at least 1 and less than 1E, such as 100G, or leave it out for no limit`,
+		`spec.limits.period.anchorDay: Invalid value: 32: write the day of the month on which the quotas are reset, 1 to 31, or leave period out for calendar months`,
 		`spec.limits.overage: Unsupported value: "Never": supported values: "Block", "Meter"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if problems := tier.ValidateLimits(&v1alpha1.Limits{}, nil); len(problems) > 0 {
+		t.Error(problems)
+	}
+}
+
+// TestAnchorDayIsRequired: a period without one says nothing.
+func TestAnchorDayIsRequired(t *testing.T) {
+	problems := tier.ValidateLimits(&v1alpha1.Limits{Period: &v1alpha1.QuotaPeriod{}}, field.NewPath("limits"))
+	if len(problems) != 1 || problems[0].Field != "limits.period.anchorDay" || problems[0].Type != field.ErrorTypeRequired {
 		t.Error(problems)
 	}
 }

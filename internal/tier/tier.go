@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -123,7 +124,8 @@ func (c *Catalogue) Resolve(group *v1alpha1.Group) Resolution {
 		}
 	}
 	override(&limits.Limits, &group.Spec.Limits)
-	if limits != (v1alpha1.GroupLimits{}) {
+	limits.PeriodStarts = nil // see Schedule
+	if !equality.Semantic.DeepEqual(limits, v1alpha1.GroupLimits{}) {
 		resolution.Limits = &limits
 	}
 	return resolution
@@ -153,6 +155,7 @@ func override(limits, by *v1alpha1.Limits) {
 	replace(&limits.BytesPerMonth, by.BytesPerMonth)
 	replace(&limits.RequestsPerSecond, by.RequestsPerSecond)
 	replace(&limits.Burst, by.Burst)
+	replace(&limits.Period, by.Period)
 	if by.Overage != "" {
 		limits.Overage = by.Overage
 	}

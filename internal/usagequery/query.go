@@ -22,11 +22,14 @@ const (
 // By has what can be asked for, the default first.
 var By = []string{adminv1.ByDay, adminv1.ByMonth, adminv1.ByCode, adminv1.ByOrigin}
 
-// Query is what is asked of the usage of a Group: the points of a range of days, or of a range of months.
+// Query is what is asked of the usage of a Group: the points of a range of days, or of a range of months, which have the periods that begin
+// in them.
 type Query struct {
 	by string
 	// Days from first to last; or, if months is set, the months from that of first to that of last.
-	months      bool
+	months bool
+	// running is set if nothing but the running period was asked for.
+	running     bool
 	first, last time.Time
 	today       time.Time
 }
@@ -39,7 +42,7 @@ var (
 )
 
 // Parse reads the parameters of a query. Any may be empty: then it is about the last 30 days, all months that are kept, or the codes
-// or origins of the current month.
+// or origins of the running period.
 func Parse(by, from, to string, now time.Time) (Query, error) {
 	q := Query{by: by}
 	if by == "" {
@@ -61,6 +64,7 @@ func Parse(by, from, to string, now time.Time) (Query, error) {
 		return Query{}, errForms
 	case from == "" && to == "":
 		q.months = q.by != adminv1.ByDay
+		q.running = q.months && q.by != adminv1.ByMonth
 	default:
 		q.months = firstIsMonth || lastIsMonth
 	}

@@ -14,10 +14,15 @@ import (
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
-// Series answers a query from what was used of a Group, namespace/name.
-func (q Query) Series(group string, status *v1alpha1.GroupUsageStatus) adminv1.UsageSeries {
-	s := adminv1.UsageSeries{Group: group, By: q.by, Points: []adminv1.UsagePoint{}, Approximate: q.by == adminv1.ByOrigin}
+// Series answers a query from what was used of a Group.
+func (q Query) Series(of Usage) adminv1.UsageSeries {
+	s := adminv1.UsageSeries{Group: of.Group, By: q.by, Points: []adminv1.UsagePoint{}, Approximate: q.by == adminv1.ByOrigin}
+	status := of.Status
 	s.From, s.To = q.Range()
+	if running := of.Schedule.At(q.today); q.running && running.Begin().Day() != 1 {
+		q.first = running.Begin()
+		s.From, s.To = q.first.Format(time.DateOnly), q.today.Format(time.DateOnly)
+	}
 	if status.UpdatedAt != nil {
 		s.UpdatedAt = ptr.To(status.UpdatedAt.UTC())
 	}
@@ -25,9 +30,9 @@ func (q Query) Series(group string, status *v1alpha1.GroupUsageStatus) adminv1.U
 	case adminv1.ByDay:
 		s.Points = q.days(status)
 	case adminv1.ByMonth:
-		s.Points = q.eachMonth(status)
+		s.Points = q.eachPeriod(of)
 	case adminv1.ByCode:
-		s.Points = q.sums(status, func(counts *v1alpha1.TrafficCounts, sum func(name string, n int64)) {
+		s.Points = q.sums(of, func(counts *v1alpha1.TrafficCounts, sum func(name string, n int64)) {
 			for code, n := range counts.Refusals {
 				sum(code, n)
 			}
@@ -35,7 +40,7 @@ func (q Query) Series(group string, status *v1alpha1.GroupUsageStatus) adminv1.U
 			return adminv1.UsagePoint{Code: name, UsageAmounts: adminv1.UsageAmounts{Refused: n}}
 		})
 	case adminv1.ByOrigin:
-		s.Points = q.sums(status, func(counts *v1alpha1.TrafficCounts, sum func(name string, n int64)) {
+		s.Points = q.sums(of, func(counts *v1alpha1.TrafficCounts, sum func(name string, n int64)) {
 			for _, origin := range counts.Origins {
 				sum(origin.Origin, count(origin.Requests))
 			}
@@ -138,35 +143,47 @@ func (q Query) days(status *v1alpha1.GroupUsageStatus) (points []adminv1.UsagePo
 	return points
 }
 
-// eachMonth is days for months.
-func (q Query) eachMonth(status *v1alpha1.GroupUsageStatus) (points []adminv1.UsagePoint) {
-	known := map[string]Period{}
-	for _, p := range Periods(status) {
-		known[p.Name] = p
-	}
+// eachPeriod is days for periods: those that begin in each month of the range, and that have begun.
+func (q Query) eachPeriod(of Usage) (points []adminv1.UsagePoint) {
+	periods := of.Periods()
+	slices.Reverse(periods)
 	for month, last := quotaledger.MonthOf(q.first), quotaledger.MonthOf(q.last); month.String() <= last.String(); month = month.Next() {
-		p := known[month.String()]
-		points = append(points, adminv1.UsagePoint{Month: month.String(), UsageAmounts: p.Amounts()})
+		begun := len(points)
+		for i := range periods {
+			if p := &periods[i]; quotaledger.MonthOf(p.Begin) == month {
+				points = append(points, adminv1.UsagePoint{Month: p.Name, UsageAmounts: p.Amounts()})
+			}
+		}
+		regular := of.Schedule.At(month.End().Add(-1))
+		if len(points) == begun && quotaledger.MonthOf(regular.Begin()) == month && !regular.Begin().After(q.today) {
+			points = append(points, adminv1.UsagePoint{Month: regular.String()})
+		}
 	}
 	return points
 }
 
+// isOf reports whether a period begins in a month of the range.
+func (q Query) isOf(p *Period) bool {
+	return !p.Begin.Before(q.first) && !p.Begin.After(q.last)
+}
+
 // sums adds up what the days, or the months, of the range have by name, and returns the points, the one with the most first.
-func (q Query) sums(status *v1alpha1.GroupUsageStatus, each func(*v1alpha1.TrafficCounts, func(name string, n int64)),
+func (q Query) sums(of Usage, each func(*v1alpha1.TrafficCounts, func(name string, n int64)),
 	point func(name string, n int64) adminv1.UsagePoint,
 ) []adminv1.UsagePoint {
-	from, to := q.Range()
 	sums := map[string]int64{}
 	add := func(name string, n int64) { sums[name] += max(0, n) }
 	if q.months {
-		for _, p := range Periods(status) {
-			if p.Name >= from && p.Name <= to {
-				each(&p.TrafficCounts, add)
+		periods := of.Periods()
+		for i := range periods {
+			if q.isOf(&periods[i]) {
+				each(&periods[i].TrafficCounts, add)
 			}
 		}
 	} else {
-		for i := range status.Days {
-			if d := &status.Days[i]; d.Day >= from && d.Day <= to {
+		from, to := q.Range()
+		for i := range of.Status.Days {
+			if d := &of.Status.Days[i]; d.Day >= from && d.Day <= to {
 				each(&d.TrafficCounts, add)
 			}
 		}

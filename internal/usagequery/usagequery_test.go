@@ -22,15 +22,15 @@ var now = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
 // used returns what the manager has recorded of a Group that was used from a day on, once each day.
 func used(since time.Time, requests uint64) *v1alpha1.GroupUsageStatus {
-	status, totals := &v1alpha1.GroupUsageStatus{}, map[quotaledger.Month]usageseries.Totals{}
+	status, totals := &v1alpha1.GroupUsageStatus{}, map[quotaledger.Span]usageseries.Totals{}
 	for at := since; !at.After(now); at = at.AddDate(0, 0, 1) {
-		month := quotaledger.MonthOf(at)
+		month := quotaledger.Schedule{}.At(at)
 		is := totals[month]
 		is.Requests += requests
 		is.Bytes += 10 * requests
 		totals[month] = is
 		usageseries.Record(status, at, month, is)
-		usageseries.RecordTraffic(status, at, usageseries.Traffic{
+		usageseries.RecordTraffic(status, at, month, usageseries.Traffic{
 			Refusals: map[string]uint64{"origin_denied": 2, "rate_limited": 1},
 			Origins:  map[string]uint64{"https://shop.acme.com": requests - 1, "https://acme.com": 1},
 			Public:   3,
@@ -38,6 +38,10 @@ func used(since time.Time, requests uint64) *v1alpha1.GroupUsageStatus {
 	}
 	usageseries.Touch(status, now)
 	return status
+}
+
+func of(status *v1alpha1.GroupUsageStatus) usagequery.Usage {
+	return usagequery.Usage{Group: "acme/acme", Status: status}
 }
 
 func parse(t *testing.T, by, from, to string) usagequery.Query {
@@ -76,7 +80,7 @@ func TestRanges(t *testing.T) {
 		"codes of months":             {"code", "2026-09", "2026-10", "2026-09", "2026-10", 2, 0},
 		"codes of days until a month": {"code", "", "2026-10", "2026-10", "2026-10", 2, 0},
 	} {
-		s := parse(t, c.by, c.from, c.to).Series("acme/acme", status)
+		s := parse(t, c.by, c.from, c.to).Series(of(status))
 		if s.From != c.begins || s.To != c.ends || len(s.Points) != c.points || s.Total.Requests != c.requests {
 			t.Errorf("%s: %s to %s, %d points, %+v", name, s.From, s.To, len(s.Points), s.Total)
 		}
@@ -84,15 +88,15 @@ func TestRanges(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	public := parse(t, "day", "2026-11-01", "2026-11-03").Series("acme/acme", status)
+	public := parse(t, "day", "2026-11-01", "2026-11-03").Series(of(status))
 	if public.Points[0].PublicRequests != 3 || public.Total.PublicRequests != 9 || public.Total.Requests != 30 {
 		t.Errorf("%+v", public)
 	}
-	codes := parse(t, "code", "2026-09", "2026-10").Series("acme/acme", status)
+	codes := parse(t, "code", "2026-09", "2026-10").Series(of(status))
 	if p := codes.Points[0]; p.Code != "origin_denied" || p.Refused != 2*61 || codes.Total.Refused != 3*61 {
 		t.Errorf("%+v", codes)
 	}
-	origins := parse(t, "origin", "2026-10", "2026-10").Series("acme/acme", status)
+	origins := parse(t, "origin", "2026-10", "2026-10").Series(of(status))
 	if p := origins.Points[0]; p.Origin != "https://shop.acme.com" || p.Requests != 9*31 {
 		t.Errorf("%+v", origins)
 	}
@@ -131,7 +135,7 @@ func TestPointsAddUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, at, sum := q.Series("acme/acme", status), from, int64(0)
+		s, at, sum := q.Series(of(status)), from, int64(0)
 		for _, p := range s.Points {
 			if p.Day != at.Format(time.DateOnly) {
 				t.Fatalf("%s is not %s", p.Day, at)
@@ -149,7 +153,7 @@ func TestPointsAddUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if byDay, byMonth := days.Series("", status).Total, months.Series("", status).Total; byDay != byMonth {
+		if byDay, byMonth := days.Series(of(status)).Total, months.Series(of(status)).Total; byDay != byMonth {
 			t.Fatalf("%+v, the month has %+v", byDay, byMonth)
 		}
 	})
@@ -203,7 +207,7 @@ func TestOwn(t *testing.T) {
 		if uid == "b" {
 			group.UID = "b"
 		}
-		if got := usagequery.Own(group, usage); len(got.Days) != days {
+		if got := usagequery.Of(group, usage).Status; len(got.Days) != days {
 			t.Errorf("%s: %+v", uid, got)
 		}
 	}
@@ -219,14 +223,15 @@ func TestEditedStatus(t *testing.T) {
 		}}},
 	}
 	names := []string{}
-	for _, p := range usagequery.Periods(status) {
+	edited := of(status)
+	for _, p := range edited.Periods() {
 		names = append(names, p.Name)
 	}
 	if !slices.Equal(names, []string{"2026-11", "2026-10"}) {
 		t.Errorf("%v", names)
 	}
 	for _, by := range usagequery.By {
-		for _, p := range parse(t, by, "", "").Series("", status).Points {
+		for _, p := range parse(t, by, "", "").Series(of(status)).Points {
 			if p.Requests < 0 || p.Refused < 0 {
 				t.Errorf("%s: %+v", by, p)
 			}
@@ -252,7 +257,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		s := q.Series("acme/acme", status)
+		s := q.Series(of(status))
 		if len(s.Points) > 62 || s.From > s.To || s.To > now.Format(time.DateOnly) {
 			t.Errorf("%q %q %q: %+v", by, from, to, s)
 		}
@@ -269,7 +274,7 @@ func ExampleParse() {
 	if err != nil {
 		panic(err)
 	}
-	for _, p := range q.Series("acme/acme", used(now.AddDate(0, 0, -30), 10)).Points {
+	for _, p := range q.Series(of(used(now.AddDate(0, 0, -30), 10))).Points {
 		fmt.Println(p.Month, p.Requests)
 	}
 	// Output:

@@ -1,5 +1,5 @@
-// Package usageseries keeps what was used of a Group by month and by day (UTC). It is pure. Its size is bounded, regardless of
-// what is reported: see docs/design/0030-group-usage.md.
+// Package usageseries keeps what was used of a Group by period of its quotas, as a rule a month, and by day (UTC). It is pure.
+// Its size is bounded, regardless of what is reported: see docs/design/0030-group-usage.md.
 package usageseries
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// MaxMonths is how many months are kept, the current one included.
+	// MaxMonths is how many periods are kept, the current one included.
 	MaxMonths = 13
 	// MaxDays is the same for days.
 	MaxDays = 62
@@ -41,11 +41,11 @@ type Traffic struct {
 // IsEmpty reports whether nothing was seen.
 func (t Traffic) IsEmpty() bool { return len(t.Refusals) == 0 && len(t.Origins) == 0 && t.Public == 0 }
 
-// Record records the totals of a month, as of an instant. What they have grown by is of the day of the instant, or of the last day
-// of the month, if the month is over.
-func Record(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.Month, totals Totals) {
+// Record records the totals of a period, as of an instant. What they have grown by is of the day of the instant, or of the last day
+// of the period, if that is over.
+func Record(status *v1alpha1.GroupUsageStatus, at time.Time, period quotaledger.Span, totals Totals) {
 	prune(status, at)
-	m := monthOf(status, month.String())
+	m := monthOf(status, period.String())
 	if m == nil {
 		return // too long ago
 	}
@@ -54,15 +54,15 @@ func Record(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.M
 	if requests == 0 && bytes == 0 {
 		return
 	}
-	if d := dayOf(status, dayIn(month, at)); d != nil {
+	if d := dayOf(status, dayIn(period, at)); d != nil {
 		d.Requests, d.Bytes = plus(d.Requests, requests), plus(d.Bytes, bytes)
 	}
 }
 
-// Begin records the totals of a month of which it is not known on which days they came up.
-func Begin(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.Month, totals Totals) {
+// Begin records the totals of a period of which it is not known on which days they came up.
+func Begin(status *v1alpha1.GroupUsageStatus, at time.Time, period quotaledger.Span, totals Totals) {
 	prune(status, at)
-	if m := monthOf(status, month.String()); m != nil {
+	if m := monthOf(status, period.String()); m != nil {
 		m.UsageCounts = Counts(totals)
 	}
 }
@@ -85,13 +85,13 @@ func TotalsOf(counts v1alpha1.UsageCounts) Totals {
 	}
 }
 
-// RecordTraffic adds what was seen, to the day and to the month of the instant.
-func RecordTraffic(status *v1alpha1.GroupUsageStatus, at time.Time, seen Traffic) {
+// RecordTraffic adds what was seen, to the day of the instant and to the running period.
+func RecordTraffic(status *v1alpha1.GroupUsageStatus, at time.Time, running quotaledger.Span, seen Traffic) {
 	if seen.IsEmpty() {
 		return
 	}
 	prune(status, at)
-	if m := monthOf(status, quotaledger.MonthOf(at).String()); m != nil {
+	if m := monthOf(status, running.String()); m != nil {
 		add(&m.TrafficCounts, seen)
 	}
 	if d := dayOf(status, at.UTC().Format(dayFormat)); d != nil {
@@ -100,10 +100,10 @@ func RecordTraffic(status *v1alpha1.GroupUsageStatus, at time.Time, seen Traffic
 	bound(status)
 }
 
-// Of returns the totals of a month that a status has.
-func Of(status *v1alpha1.GroupUsageStatus, month quotaledger.Month) (totals Totals, known bool) {
+// Of returns the totals of a period that a status has.
+func Of(status *v1alpha1.GroupUsageStatus, period quotaledger.Period) (totals Totals, known bool) {
 	for i := range status.Months {
-		if status.Months[i].Month == month.String() {
+		if status.Months[i].Month == period.String() {
 			return TotalsOf(status.Months[i].UsageCounts), true
 		}
 	}
@@ -115,17 +115,17 @@ func Touch(status *v1alpha1.GroupUsageStatus, at time.Time) {
 	status.UpdatedAt = ptr.To(metav1.NewTime(at.Truncate(time.Second)))
 }
 
-// prune drops months and days that are too long ago.
+// prune drops periods and days that are too long ago.
 func prune(status *v1alpha1.GroupUsageStatus, at time.Time) {
 	at = at.UTC()
-	firstMonth := time.Date(at.Year(), at.Month()-(MaxMonths-1), 1, 0, 0, 0, 0, time.UTC)
+	// A period that began as many months ago, or earlier, is not one of the latest. Each month has a day 28.
+	past := time.Date(at.Year(), at.Month()-MaxMonths, min(at.Day(), 28), 0, 0, 0, 0, time.UTC).Format(dayFormat)
 	firstDay := at.AddDate(0, 0, -(MaxDays - 1)).Format(dayFormat)
-	earliest := quotaledger.MonthOf(firstMonth).String()
-	status.Months = slices.DeleteFunc(status.Months, func(m v1alpha1.MonthUsage) bool { return m.Month < earliest })
+	status.Months = slices.DeleteFunc(status.Months, func(m v1alpha1.MonthUsage) bool { return m.Month <= past })
 	status.Days = slices.DeleteFunc(status.Days, func(d v1alpha1.DayUsage) bool { return d.Day < firstDay })
 }
 
-// monthOf returns the entry of a month, which it makes if it is missing; nil if there is no room for one that long ago.
+// monthOf returns the entry of a period, which it makes if it is missing; nil if there is no room for one that long ago.
 func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsage {
 	at, found := slices.BinarySearchFunc(status.Months, month, func(m v1alpha1.MonthUsage, month string) int {
 		return strings.Compare(month, m.Month) // the latest is first
@@ -156,12 +156,12 @@ func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
 	return &status.Days[at]
 }
 
-// dayIn returns the day of an instant, or the nearest one in the month.
-func dayIn(month quotaledger.Month, at time.Time) string {
-	if end := month.End(); !at.Before(end) {
+// dayIn returns the day of an instant, or the nearest one in the period.
+func dayIn(period quotaledger.Span, at time.Time) string {
+	if end := period.End(); !at.Before(end) {
 		at = end.Add(-time.Nanosecond)
 	}
-	if begin := month.Begin(); at.Before(begin) {
+	if begin := period.Begin(); at.Before(begin) {
 		at = begin
 	}
 	return at.UTC().Format(dayFormat)

@@ -16,25 +16,29 @@ import (
 
 var start = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
-// TestDaysAddUp: whenever totals are recorded, the days of a month that is kept whole add up to the month, the lists are
+// TestDaysAddUp: whenever totals are recorded, and wherever periods begin, the days of a period that is kept whole add up to it, the lists are
 // sorted, and nothing is too long.
 func TestDaysAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		status := &v1alpha1.GroupUsageStatus{}
-		totals := map[quotaledger.Month]usageseries.Totals{}
+		schedule := quotaledger.NewSchedule(rapid.IntRange(1, 31).Draw(t, "anchor day"))
+		totals := map[quotaledger.Span]usageseries.Totals{}
 		now := start
 		for range rapid.IntRange(1, 60).Draw(t, "records") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(40*24*time.Hour)).Draw(t, "later")))
-			month := quotaledger.MonthOf(now)
+			if rapid.IntRange(0, 9).Draw(t, "rarely") == 0 {
+				schedule = schedule.Change(rapid.IntRange(1, 31).Draw(t, "another day"), now)
+			}
+			month := schedule.At(now)
 			if rapid.Bool().Draw(t, "late") {
-				month = month.Previous()
+				month = schedule.Before(month)
 			}
 			is := totals[month]
 			is.Requests += rapid.Uint64Range(0, 1000).Draw(t, "requests")
 			is.Bytes += rapid.Uint64Range(0, 1000).Draw(t, "bytes")
 			totals[month] = is
 			usageseries.Record(status, now, month, is)
-			if got, known := usageseries.Of(status, month); !known || got != is {
+			if got, known := usageseries.Of(status, month.Period); !known || got != is {
 				t.Fatalf("%s has %+v, recorded were %+v", month, got, is)
 			}
 		}
@@ -44,13 +48,17 @@ func TestDaysAddUp(t *testing.T) {
 			!slices.IsSortedFunc(status.Days, func(a, b v1alpha1.DayUsage) int { return descending(a.Day, b.Day) }) {
 			t.Fatalf("%d months, %d days: %+v", len(status.Months), len(status.Days), status)
 		}
-		byMonth := map[string]int64{}
-		for _, day := range status.Days {
-			byMonth[day.Day[:len("2026-11")]] += ptr.Deref(day.Requests, 0)
-		}
 		for month, is := range totals {
-			if now.Sub(month.Begin()) < 61*24*time.Hour && byMonth[month.String()] != int64(is.Requests) {
-				t.Fatalf("the days of %s have %d of %d requests", month, byMonth[month.String()], is.Requests)
+			ofDays := int64(0)
+			for _, day := range status.Days {
+				if at, err := time.Parse(time.DateOnly, day.Day); err != nil {
+					t.Fatal(err)
+				} else if month.Has(at) {
+					ofDays += ptr.Deref(day.Requests, 0)
+				}
+			}
+			if now.Sub(month.Begin()) < 61*24*time.Hour && ofDays != int64(is.Requests) {
+				t.Fatalf("the days of %s have %d of %d requests", month, ofDays, is.Requests)
 			}
 		}
 	})
@@ -66,15 +74,32 @@ func compare(a, b string) int {
 	return 0
 }
 
+// TestThirteenPeriods: the latest thirteen are kept, wherever they begin.
+func TestThirteenPeriods(t *testing.T) {
+	for day := 1; day <= 31; day++ {
+		schedule, status := quotaledger.NewSchedule(day), &v1alpha1.GroupUsageStatus{}
+		span := schedule.At(start)
+		for range 20 {
+			for _, at := range []time.Time{span.Begin(), span.End().Add(-1)} {
+				usageseries.Record(status, at, span, usageseries.Totals{Requests: 1})
+			}
+			span = schedule.At(span.End())
+		}
+		if n := len(status.Months); n != 13 {
+			t.Errorf("with the anchor day %d, %d are kept", day, n)
+		}
+	}
+}
+
 // TestDayBoundary: what is recorded a moment before midnight (UTC) is of that day, regardless of the local time.
 func TestDayBoundary(t *testing.T) {
 	status := &v1alpha1.GroupUsageStatus{}
 	midnight := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 	east := time.FixedZone("east", 10*60*60)
-	month := quotaledger.MonthOf(midnight)
+	month := quotaledger.Schedule{}.At(midnight)
 	usageseries.Record(status, midnight.Add(-1).In(east), month, usageseries.Totals{Requests: 5})
 	usageseries.Record(status, midnight.In(east), month, usageseries.Totals{Requests: 12})
-	usageseries.RecordTraffic(status, midnight.Add(-1).In(east), usageseries.Traffic{Refusals: map[string]uint64{"rate_limited": 1}})
+	usageseries.RecordTraffic(status, midnight.Add(-1).In(east), month, usageseries.Traffic{Refusals: map[string]uint64{"rate_limited": 1}})
 	if len(status.Days) != 2 || *status.Days[0].Requests != 7 || *status.Days[1].Requests != 5 || status.Days[1].Refusals["rate_limited"] != 1 {
 		t.Errorf("%+v", status.Days)
 	}
@@ -93,7 +118,7 @@ func TestOrigins(t *testing.T) {
 				exact[origin] += int64(n)
 				all += int64(n)
 			}
-			usageseries.RecordTraffic(status, start, seen)
+			usageseries.RecordTraffic(status, start, quotaledger.Schedule{}.At(start), seen)
 		}
 		shown := map[string]int64{}
 		for _, o := range status.Days[0].Origins {
@@ -123,12 +148,12 @@ func TestRefusals(t *testing.T) {
 		return sum
 	}
 	for i := range 40 {
-		usageseries.RecordTraffic(status, start, usageseries.Traffic{Refusals: map[string]uint64{fmt.Sprint("code", i): uint64(i + 1)}})
+		usageseries.RecordTraffic(status, start, quotaledger.Schedule{}.At(start), usageseries.Traffic{Refusals: map[string]uint64{fmt.Sprint("code", i): uint64(i + 1)}})
 	}
 	if is := status.Days[0].Refusals; len(is) != 16 || sum(is) != 820 || is["code0"] != 1 || is[usageseries.Other] == 0 {
 		t.Errorf("%v", is)
 	}
-	usageseries.RecordTraffic(status, start.Add(24*time.Hour), usageseries.Traffic{Refusals: map[string]uint64{"code0": 1}})
+	usageseries.RecordTraffic(status, start.Add(24*time.Hour), quotaledger.Schedule{}.At(start), usageseries.Traffic{Refusals: map[string]uint64{"code0": 1}})
 	if is := status.Days[1].Refusals; len(is) != 5 || sum(is) != 820 || is["code14"] == 0 && is["code13"] == 0 {
 		t.Errorf("of the day before %v is left", is)
 	}

@@ -111,9 +111,9 @@ func WithTracer(t *tracing.Tracer) Option { return func(a *Authorizer) { a.trace
 
 // Quota counts what groups use.
 type Quota interface {
-	// Spend counts a request that is allowed otherwise. If the quota denies it, Spend returns why, and for how long, if that
-	// is known. It may wait.
-	Spend(ctx context.Context, group *decision.Group, now time.Time) (decision.Code, time.Duration)
+	// Spend counts a request that is allowed otherwise, as so many as it costs. If the quota denies it, Spend returns why, and
+	// for how long, if that is known. It may wait.
+	Spend(ctx context.Context, group *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration)
 	// Sent counts bytes of response bodies for a group, namespace/name.
 	Sent(group string, bytes uint64, now time.Time)
 }
@@ -197,7 +197,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	// To ask about a key uses neither content nor the key.
 	if result.Code == decision.Allowed && i.authorizer.quota != nil && !request.AboutKey {
-		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
+		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, uint64(result.Cost), now)
 	}
 	if result.Code == decision.Public {
 		i.limitPublic(request, result, now)

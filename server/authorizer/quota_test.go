@@ -19,6 +19,7 @@ import (
 type observer struct {
 	code               decision.Code
 	spent, used, bytes int
+	cost               uint64
 	recorded           decision.Code
 	refused            []decision.Code
 }
@@ -29,8 +30,9 @@ func (a *observer) Refused(group string, code decision.Code) {
 	}
 }
 
-func (a *observer) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+func (a *observer) Spend(_ context.Context, _ *decision.Group, cost uint64, _ time.Time) (decision.Code, time.Duration) {
 	a.spent++
+	a.cost += cost
 	return a.code, time.Hour
 }
 

@@ -94,6 +94,10 @@ type Request struct {
 	// Reading is how content servers interpret paths. It never comes from the client.
 	Reading routing.Reading
 
+	// HasCost is set if the application says what the request costs. It is never set by a client.
+	HasCost bool
+	Cost    uint32
+
 	// AboutKey is set if the request asks about the key itself: no project, route or permission matters.
 	AboutKey bool
 
@@ -139,6 +143,9 @@ type Decision struct {
 	// MethodAllowed is set for a Preflight if there may be keys that permit the method.
 	MethodAllowed bool
 
+	// Cost is how many requests of a quota an allowed request counts as.
+	Cost uint32
+
 	// unread is set while OriginAllowed, and with it the result of a Preflight, has yet to be found out by a search of all
 	// groups.
 	unread bool
@@ -167,6 +174,9 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	code := e.verdict(snapshot, now)
 	d := Decision{
 		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version, Location: request.Location,
+	}
+	if code == Allowed {
+		d.Cost = e.cost()
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/routing"
 )
 
@@ -54,9 +55,11 @@ type Group struct {
 	State        State
 	Projects     []Project // sorted by name
 	Capabilities []Capability
-	Context      []ContextValue // sorted by name
-	Sealed       []ContextValue // sorted by name; only content servers can read the values
-	Limits       Limits
+	// Weighted is set if the cost of a capability is not 1.
+	Weighted bool
+	Context  []ContextValue // sorted by name
+	Sealed   []ContextValue // sorted by name; only content servers can read the values
+	Limits   Limits
 	// AcceptIn is where keys may be.
 	AcceptIn Locations
 	// SharedCaching allows shared caches to keep responses, as the content server declares.
@@ -87,6 +90,8 @@ type Limits struct {
 	Metered bool
 	// DenyUnknown is set if requests are denied while it is not known what is left of a quota.
 	DenyUnknown bool
+	// Schedule says when the periods of the quotas begin.
+	Schedule quotaledger.Schedule
 }
 
 // ContextValue is injected upstream on allow.
@@ -171,6 +176,8 @@ func (o *Origins) work() int {
 type Capability struct {
 	Name   string
 	Routes []routing.Matcher
+	// Cost is how many requests a request counts as that a route matches.
+	Cost uint32
 }
 
 func (c *Capability) covers(request *routing.Request) bool {

@@ -27,6 +27,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			Metered:      wire.GetLimits().GetOverage() == syncv1.Overage_OVERAGE_METER,
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
+			Schedule:     scheduleOf(wire.GetQuotaPeriod()),
 		},
 		AcceptIn:         locationsOf(wire.GetAcceptIn()),
 		SharedCaching:    wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
@@ -72,7 +73,9 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		group.Capabilities = append(group.Capabilities, decision.Capability{
 			Name:   capability.GetName(),
 			Routes: s.compileRoutes(where, capability.GetRoutes()),
+			Cost:   costOf(capability),
 		})
+		group.Weighted = group.Weighted || costOf(capability) != 1
 	}
 	for name, value := range wire.GetContext() {
 		compiled, err := contextValue(name, value)
@@ -117,7 +120,7 @@ func withoutRoutes(wire *syncv1.Group) *syncv1.Group {
 		bare.Projects = append(bare.Projects, &syncv1.Project{Name: project.GetName(), Origins: project.GetOrigins()})
 	}
 	for _, capability := range wire.GetCapabilities() {
-		bare.Capabilities = append(bare.Capabilities, &syncv1.Capability{Name: capability.GetName()})
+		bare.Capabilities = append(bare.Capabilities, &syncv1.Capability{Name: capability.GetName(), Cost: capability.Cost})
 	}
 	return bare
 }

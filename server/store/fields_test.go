@@ -185,7 +185,7 @@ func TestEveryFieldOfAGroupIsHandled(t *testing.T) {
 		}
 	})
 	want := numberOfFields(&syncv1.Group{}, &syncv1.Project{}, &syncv1.Route{}, &syncv1.QueryMatch{}, &syncv1.OriginPolicy{},
-		&syncv1.SharedOrigins{}, &syncv1.Capability{}, &syncv1.Limits{}, &syncv1.RateLimit{})
+		&syncv1.SharedOrigins{}, &syncv1.Capability{}, &syncv1.Limits{}, &syncv1.RateLimit{}, &syncv1.QuotaPeriod{})
 	if len(checked) != want {
 		t.Errorf("%d of %d fields were looked at: %v", len(checked), want, checked)
 	}

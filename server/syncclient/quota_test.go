@@ -23,7 +23,7 @@ func TestStopWaitsForTheManager(t *testing.T) {
 		{Group: group.Identity, Period: now.UTC().Format("2006-01"), Leased: 5, Sequence: 1},
 	}})
 	eventually(t, "the allowance is there", func() bool {
-		code, _ := r.quotas.Spend(t.Context(), group, now)
+		code, _ := r.quotas.Spend(t.Context(), group, 1, now)
 		return code == decision.Allowed
 	})
 	m.Stop()

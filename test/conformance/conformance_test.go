@@ -23,7 +23,9 @@ func TestConformance(t *testing.T) {
 	signer, _, published := fixture.Signer(t)
 	for _, position := range []string{fastPathOn, fastPathOff} {
 		opened := map[string]map[string]integration{}
-		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable, worldPublic} {
+		for _, world := range []string{
+			"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldScarce, worldUnavailable, worldPublic,
+		} {
 			opened[world] = integrations(t, newAuthorizer(t, world, update, authorizer.WithPrincipals(signer)), position)
 		}
 		t.Run(position, func(t *testing.T) {

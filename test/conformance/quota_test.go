@@ -11,6 +11,8 @@ import (
 const (
 	// worldSpent: every Group has used up its quota.
 	worldSpent = "spent"
+	// worldScarce: every Group has 4 requests left.
+	worldScarce = "scarce"
 	// worldUnavailable: it is not known whether it has.
 	worldUnavailable = "unavailable"
 )
@@ -23,6 +25,10 @@ var quotaTable = []testCase{
 		headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
 	{name: "quota unavailable", guards: "a Group that has to deny what nobody knows of, and is served", headers: bearer("good"),
 		world: worldUnavailable, want: decision.QuotaUnavailable},
+	{name: "costs more than is left", guards: "an expensive request that counts as one", request: "POST - /tenant/checkout/sessions",
+		headers: bearer("both"), world: worldScarce, want: decision.QuotaExceeded},
+	{name: "costs no more than is left", guards: "all requests refused because an expensive one would be", headers: bearer("good"),
+		world: worldScarce, want: decision.Allowed, key: "good", owner: "marketing"},
 	{name: "a denial comes before the quota", guards: "a refused key that learns of the quota, or uses it up",
 		headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
 	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up",
@@ -33,18 +39,29 @@ var quotaTable = []testCase{
 type spent struct{}
 
 // Spend implements authorizer.Quota.
-func (spent) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+func (spent) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaExceeded, 24 * time.Hour
 }
 
 // Sent implements authorizer.Quota.
 func (spent) Sent(string, uint64, time.Time) {}
 
+// scarce is a quota with 4 requests left, which nothing changes.
+type scarce struct{ spent }
+
+// Spend implements authorizer.Quota.
+func (s scarce) Spend(ctx context.Context, group *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
+	if cost <= 4 {
+		return decision.Allowed, 0
+	}
+	return s.spent.Spend(ctx, group, cost, now)
+}
+
 // unavailable is a quota of which it is not known what is left.
 type unavailable struct{ spent }
 
 // Spend implements authorizer.Quota.
-func (unavailable) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+func (unavailable) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaUnavailable, time.Second
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
@@ -121,7 +122,7 @@ func groups() []*syncv1.Group {
 				{Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
 			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
 		},
-		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
+		Capabilities: []*syncv1.Capability{{Name: "checkout", Cost: proto.Uint32(5), Routes: []*syncv1.Route{{Methods: []string{"POST"},
 			Paths: []string{"/tenant/checkout/sessions"}}}}},
 		Context: map[string]string{"bucketName": "acme-media", "share": "50%"},
 
@@ -214,6 +215,8 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 		options = append(options, authorizer.WithRates(paces(t, s, update, world == worldFast)))
 	case worldSpent:
 		options = append(options, authorizer.WithRates(paces(t, s, update, false)), authorizer.WithQuota(spent{}))
+	case worldScarce:
+		options = append(options, authorizer.WithQuota(scarce{}))
 	case worldUnavailable:
 		options = append(options, authorizer.WithQuota(unavailable{}))
 	}

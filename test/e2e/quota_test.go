@@ -35,7 +35,27 @@ func TestQuota(t *testing.T) {
 		r.comeAndGo()
 		r.exactly(80_000)
 	})
+	t.Run("20,000 requests of which some count as seven, in a period of the Group's own, with leaders that are killed", func(t *testing.T) {
+		r := newQuotaRun(t, 8, 20_000, v1alpha1.QuotaFailureDeny, "", func(group *v1alpha1.Group) {
+			group.Spec.Limits.Period = &v1alpha1.QuotaPeriod{AnchorDay: ptr.To[int32](31)}
+			group.Spec.Capabilities = []v1alpha1.Capability{{Name: "heavy", Cost: ptr.To[int32](heavyCost),
+				Routes: []v1alpha1.Route{{Paths: []string{"/mkt/heavy"}}}}}
+		})
+		r.heavy = true
+		r.comeAndGo()
+		r.offer(25_000)
+		r.heavy = false
+		r.offer(1_000) // for what is left, and costs less
+		t.Logf("%d admitted, %d refused with 402, %d times 503", r.admitted.Load(), r.exceeded.Load(), r.unavailable.Load())
+		if r.admitted.Load() != int64(r.quota) {
+			t.Errorf("%d admitted, with a quota of %d", r.admitted.Load(), r.quota)
+		}
+		r.awaitCounted(r.admitted.Load())
+	})
 }
+
+// heavyCost is what a heavy request counts as.
+const heavyCost = 7
 
 // TestQuotaInRedis is the same with another store, which is killed in the middle.
 func TestQuotaInRedis(t *testing.T) {
@@ -94,6 +114,7 @@ type quotaRun struct {
 	*world
 
 	quota    int
+	heavy    bool // whether some requests are heavy
 	setup    managerSetup
 	key      string
 	http     http.Client
@@ -114,7 +135,9 @@ type change struct {
 	do func()
 }
 
-func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailurePolicy, store string) *quotaRun {
+func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailurePolicy, store string,
+	change ...func(*v1alpha1.Group),
+) *quotaRun {
 	w := newWorld(t)
 	r := &quotaRun{world: w, quota: quota, setup: managerSetup{elect: true, level: "info"}}
 	if store != "" {
@@ -131,6 +154,9 @@ func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailu
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
 	group.Spec.Projects = []v1alpha1.Project{{Name: "marketing", Routes: []v1alpha1.Route{{Paths: []string{"/mkt/**"}}}}}
 	group.Spec.Limits = v1alpha1.Limits{RequestsPerMonth: ptr.To(int64(quota)), QuotaFailurePolicy: policy}
+	for _, f := range change {
+		f(group)
+	}
 	w.create(group)
 	for range validators {
 		r.addValidator()
@@ -247,6 +273,10 @@ func (r *quotaRun) offer(requests int) {
 
 // ask sends one request, and repeats it if the response says so.
 func (r *quotaRun) ask() error {
+	path, cost := "/mkt/scene", int64(1)
+	if r.heavy && rand.IntN(4) == 0 {
+		path, cost = "/mkt/heavy", heavyCost
+	}
 	for {
 		r.mu.RLock()
 		v := r.validators[rand.IntN(len(r.validators))]
@@ -257,7 +287,7 @@ func (r *quotaRun) ask() error {
 		}
 		request.Header = http.Header{
 			"Authorization": {"Bearer " + r.key}, "X-Forwarded-Method": {"GET"},
-			"X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/mkt/scene"},
+			"X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {path},
 		}
 		response, err := r.http.Do(request)
 		if err != nil {
@@ -271,7 +301,7 @@ func (r *quotaRun) ask() error {
 		_ = response.Body.Close()
 		switch response.StatusCode {
 		case http.StatusOK:
-			r.admitted.Add(1)
+			r.admitted.Add(cost)
 			return nil
 		case http.StatusPaymentRequired:
 			r.exceeded.Add(1)

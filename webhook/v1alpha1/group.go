@@ -105,7 +105,11 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 		return nil, err
 	}
 	affected, err := w.affected(ctx, old, group)
-	return slices.Concat(w.warnings(group), taken, public, affected), err
+	warnings := slices.Concat(w.warnings(group), taken, public, affected)
+	if warning := w.tiers.PeriodWarning(old, group, w.clock.Now()); warning != "" {
+		warnings = append(warnings, warning)
+	}
+	return warnings, err
 }
 
 // ValidateDelete refuses to delete what the platform has set, and warns about the keys that stop working with the Group.

@@ -50,6 +50,21 @@ var _ = Describe("Messages", func() {
 		Expect(heard.Texts).To(BeEmpty())
 	})
 
+	It("warn of what follows a change of the anchor day", func(ctx SpecContext) {
+		user, heard := testenv.As("jane")
+		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
+		Expect(user.Create(ctx, group)).To(Succeed())
+		group.Status.ObservedGeneration = 1 // so a period is running
+		Expect(testenv.Admin.Status().Update(ctx, group)).To(Succeed())
+		group.Spec.Limits.Period = &v1alpha1.QuotaPeriod{AnchorDay: new(int32(17))}
+		Expect(user.Update(ctx, group)).To(Succeed())
+		Expect(heard.Texts).To(ConsistOf(ContainSubstring("spec.limits.period.anchorDay: the running period")))
+		heard.Texts = nil
+		group.Spec.DisplayName = "Acme Inc"
+		Expect(user.Update(ctx, group)).To(Succeed())
+		Expect(heard.Texts).To(BeEmpty())
+	})
+
 	It("say who claims an earlier creator", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		jane, _ := testenv.As("jane")

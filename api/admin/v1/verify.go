@@ -29,6 +29,10 @@ type VerifyRequest struct {
 	// Project is the project that the application knows the request to be for.
 	Project string `json:"project,omitempty"`
 
+	// Cost is how many requests of the quota this one counts as, 0 to 1000, in place of what the routes of the Group's
+	// capabilities say. Only an application that the server trusts (--trusted-proxies) may set it.
+	Cost *int `json:"cost,omitempty"`
+
 	// ClientAddress is the IP address that the request comes from. The server believes it if it trusts the application
 	// (--trusted-proxies).
 	ClientAddress string `json:"clientAddress,omitempty"`

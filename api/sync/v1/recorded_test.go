@@ -172,12 +172,13 @@ func down() []*syncv1.SyncResponse {
 			}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"https://acme.com"}, AllowLocalhost: true, AllowMissing: true}, PublicPaths: []string{"/robots.txt", "/.well-known/**"}},
 			{Name: "other", OwnsAll: true},
 		},
-		Capabilities:  []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/**"}}}}},
+		Capabilities:  []*syncv1.Capability{{Name: "checkout", Cost: proto.Uint32(5), Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/**"}}}}},
 		Context:       map[string]string{"database": "acme_prod"},
 		SealedContext: map[string]string{"payment": "v1.2026.c2VhbGVk"},
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
 		AcceptIn:      []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL},
+		QuotaPeriod:   &syncv1.QuotaPeriod{AnchorDay: 15, Starts: []int32{20_757, 20_788, 20_818}},
 		SharedOrigins: []*syncv1.SharedOrigins{{Owners: []uint32{0, 1}, Patterns: []string{"https://shop.acme.com"}}},
 
 		RequireAddresses: true,
@@ -207,7 +208,7 @@ func down() []*syncv1.SyncResponse {
 		update(&syncv1.Update{Revision: 8, Keys: []*syncv1.Key{revoked}, DeletedKeys: []string{"k4"}, Versions: version("two")}),
 		{Message: &syncv1.SyncResponse_Allowances{Allowances: &syncv1.Allowances{NowMs: 1_800_000_000_000, Groups: []*syncv1.Allowance{{
 			Group: "tenants/acme", Period: "2026-11", ResetsAtMs: 1_800_000_000_001, Leased: 100, Sequence: 3, Recall: true,
-			State: syncv1.QuotaState_QUOTA_STATE_EXHAUSTED, Recorded: use(), Refused: "an example",
+			State: syncv1.QuotaState_QUOTA_STATE_EXHAUSTED, Recorded: use(), Refused: "an example", RefuseFrom: 4,
 		}}}}},
 		{Message: &syncv1.SyncResponse_Servers{Servers: &syncv1.Servers{StartupGrace: true,
 			Groups: []*syncv1.GroupServers{{Group: "tenants/acme", Servers: 3}}}}},
@@ -250,6 +251,6 @@ func keyUse() *syncv1.KeyUse {
 func use() *syncv1.GroupUse {
 	return &syncv1.GroupUse{
 		Group: "tenants/acme", Period: "2026-11", Requests: 90, Bytes: 1 << 40, UnconfirmedRequests: 2, Leased: 100, Sequence: 3,
-		Spent: 88, Wants: 50, Closed: true,
+		Spent: 88, Wants: 50, Needs: 5, Closed: true,
 	}
 }

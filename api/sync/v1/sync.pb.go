@@ -155,7 +155,7 @@ const (
 	QuotaState_QUOTA_STATE_UNSPECIFIED QuotaState = 0
 	// OPEN: the server may spend its allowance, and ask for more.
 	QuotaState_QUOTA_STATE_OPEN QuotaState = 1
-	// EXHAUSTED: the quota of the month is used up; no server has any of it left.
+	// EXHAUSTED: the quota of the period is used up; no server has any of it left.
 	QuotaState_QUOTA_STATE_EXHAUSTED QuotaState = 2
 )
 
@@ -745,7 +745,7 @@ type Hello struct {
 	// features are those of the server.
 	Features []Feature `protobuf:"varint,4,rep,packed,name=features,proto3,enum=keyward.sync.v1.Feature" json:"features,omitempty"`
 	// incarnation distinguishes the runs of one instance: a random text of each process, 1 to 26 letters and digits. Counters in
-	// reports are those of one incarnation in one month; they never decrease.
+	// reports are those of one incarnation in one period; they never decrease.
 	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// rejections are those of the known groups; absent if there are none.
 	Rejections    *Rejections `protobuf:"bytes,6,opt,name=rejections,proto3" json:"rejections,omitempty"`
@@ -1408,15 +1408,16 @@ func (x *QuotaReport) GetGroups() []*GroupUse {
 	return nil
 }
 
-// GroupUse is the use of one group in one month: how much this incarnation of the server has allowed, cumulatively, and
+// GroupUse is the use of one group in one period: how much this incarnation of the server has allowed, cumulatively, and
 // under which allowance.
 type GroupUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// group is the identity namespace/name.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	// period is the calendar month in UTC by the manager's clock, such as 2026-11.
+	// period is that of the group's quota_period by the manager's clock: the month, such as 2026-11, of one that begins with a
+	// month, and otherwise its first day, such as 2026-11-15.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// requests is how many requests were allowed, of all kinds.
+	// requests is how many requests were allowed, of all kinds, each as many as it costs; so are the other numbers.
 	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
 	// bytes is how many bytes of response bodies this server has seen.
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
@@ -1433,6 +1434,9 @@ type GroupUse struct {
 	Spent uint64 `protobuf:"varint,12,opt,name=spent,proto3" json:"spent,omitempty"`
 	// wants is how many more requests the server asks an allowance for; 0 for none.
 	Wants uint64 `protobuf:"varint,10,opt,name=wants,proto3" json:"wants,omitempty"`
+	// needs is how many it must have that are not spent, to allow a request that waits and counts as so many; 0 is 1. At most
+	// 1000 count.
+	Needs uint64 `protobuf:"varint,13,opt,name=needs,proto3" json:"needs,omitempty"`
 	// closed is set when this incarnation of the server is over: what it has not spent is free.
 	Closed        bool `protobuf:"varint,11,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1528,6 +1532,13 @@ func (x *GroupUse) GetSpent() uint64 {
 func (x *GroupUse) GetWants() uint64 {
 	if x != nil {
 		return x.Wants
+	}
+	return 0
+}
+
+func (x *GroupUse) GetNeeds() uint64 {
+	if x != nil {
+		return x.Needs
 	}
 	return 0
 }
@@ -1982,7 +1993,7 @@ func (x *GroupServers) GetServers() uint32 {
 // Allowances grant a server requests to allow, and confirm what is persisted.
 type Allowances struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// now_ms is the manager's clock in Unix milliseconds, by which months change.
+	// now_ms is the manager's clock in Unix milliseconds, by which periods change.
 	NowMs         int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
 	Groups        []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2033,12 +2044,12 @@ func (x *Allowances) GetGroups() []*Allowance {
 	return nil
 }
 
-// Allowance is the part of a group's monthly quota that one incarnation of a server may spend.
+// Allowance is the part of a group's quota of a period that one incarnation of a server may spend.
 type Allowance struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Group  string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Period string                 `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// resets_at_ms is when the month ends, in Unix milliseconds of the manager's clock.
+	// resets_at_ms is when the period ends, in Unix milliseconds of the manager's clock.
 	ResetsAtMs int64 `protobuf:"varint,3,opt,name=resets_at_ms,json=resetsAtMs,proto3" json:"resets_at_ms,omitempty"`
 	// leased is how many requests the server may allow in total, cumulatively.
 	Leased uint64 `protobuf:"varint,4,opt,name=leased,proto3" json:"leased,omitempty"`
@@ -2051,7 +2062,10 @@ type Allowance struct {
 	// recorded is the use as it is persisted: the server need not report it again.
 	Recorded *GroupUse `protobuf:"bytes,8,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	// refused is why the latest report of the group was refused; empty if it was accepted.
-	Refused       string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	// refuse_from is the least cost of a request that is more than all that is left of the quota, and for which it is pointless
+	// to wait; 0 if no request is known to be.
+	RefuseFrom    uint64 `protobuf:"varint,10,opt,name=refuse_from,json=refuseFrom,proto3" json:"refuse_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2147,6 +2161,13 @@ func (x *Allowance) GetRefused() string {
 		return x.Refused
 	}
 	return ""
+}
+
+func (x *Allowance) GetRefuseFrom() uint64 {
+	if x != nil {
+		return x.RefuseFrom
+	}
+	return 0
 }
 
 // Limits bound a group.
@@ -2432,6 +2453,8 @@ type Group struct {
 	// sealed_context is injected upstream on allow, as X-Keyward-Sealed-<Name>. Its values are sealed for content servers: servers
 	// pass them on as they are, and cannot open them (see package sealedcontext).
 	SealedContext map[string]string `protobuf:"bytes,14,rep,name=sealed_context,json=sealedContext,proto3" json:"sealed_context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// quota_period is when quotas are reset; absent for calendar months (UTC).
+	QuotaPeriod   *QuotaPeriod `protobuf:"bytes,15,opt,name=quota_period,json=quotaPeriod,proto3" json:"quota_period,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2564,6 +2587,69 @@ func (x *Group) GetSealedContext() map[string]string {
 	return nil
 }
 
+func (x *Group) GetQuotaPeriod() *QuotaPeriod {
+	if x != nil {
+		return x.QuotaPeriod
+	}
+	return nil
+}
+
+// QuotaPeriod says when the periods of a group begin: all of them, so that servers count without asking.
+type QuotaPeriod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// anchor_day is the day of the month (UTC) on which a period begins, 1 to 31; in a month that is too short its last day.
+	AnchorDay uint32 `protobuf:"varint,1,opt,name=anchor_day,json=anchorDay,proto3" json:"anchor_day,omitempty"`
+	// starts are days on which a period begins all the same, as days since 1970-01-01, ascending, at most 3: those of the last
+	// period, the running one and the next, from before anchor_day was changed. No other period begins between them.
+	Starts        []int32 `protobuf:"varint,2,rep,packed,name=starts,proto3" json:"starts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaPeriod) Reset() {
+	*x = QuotaPeriod{}
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaPeriod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaPeriod) ProtoMessage() {}
+
+func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaPeriod.ProtoReflect.Descriptor instead.
+func (*QuotaPeriod) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *QuotaPeriod) GetAnchorDay() uint32 {
+	if x != nil {
+		return x.AnchorDay
+	}
+	return 0
+}
+
+func (x *QuotaPeriod) GetStarts() []int32 {
+	if x != nil {
+		return x.Starts
+	}
+	return nil
+}
+
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
 type SharedOrigins struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2577,7 +2663,7 @@ type SharedOrigins struct {
 
 func (x *SharedOrigins) Reset() {
 	*x = SharedOrigins{}
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2675,7 @@ func (x *SharedOrigins) String() string {
 func (*SharedOrigins) ProtoMessage() {}
 
 func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2688,7 @@ func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
 func (*SharedOrigins) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SharedOrigins) GetOwners() []uint32 {
@@ -2635,7 +2721,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2733,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2746,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Project) GetName() string {
@@ -2711,7 +2797,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2809,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2822,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Route) GetMethods() []string {
@@ -2777,7 +2863,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +2875,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +2888,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -2820,16 +2906,19 @@ func (x *QueryMatch) GetValues() []string {
 }
 
 type Capability struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Routes        []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Routes []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	// cost is how many requests of a quota a request counts as that a route matches, regardless of the key's permissions: 0 to
+	// 1000; absent is 1. Of several capabilities the highest counts.
+	Cost          *uint32 `protobuf:"varint,3,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2930,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2943,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Capability) GetName() string {
@@ -2871,6 +2960,13 @@ func (x *Capability) GetRoutes() []*Route {
 	return nil
 }
 
+func (x *Capability) GetCost() uint32 {
+	if x != nil && x.Cost != nil {
+		return *x.Cost
+	}
+	return 0
+}
+
 // OriginPolicy is the sum of a project's DomainAllowlists, without the patterns that the group has in shared_origins.
 // Patterns are canonical (see package origin).
 type OriginPolicy struct {
@@ -2884,7 +2980,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +2992,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3005,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -2960,7 +3056,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3068,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3081,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Key) GetId() string {
@@ -3077,7 +3173,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3185,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3198,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -3208,7 +3304,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x03R\x05nowMs\"@\n" +
 	"\vQuotaReport\x121\n" +
-	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\x95\x02\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\xab\x02\n" +
 	"\bGroupUse\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
@@ -3219,7 +3315,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\bsequence\x18\t \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
-	" \x01(\x04R\x05wants\x12\x16\n" +
+	" \x01(\x04R\x05wants\x12\x14\n" +
+	"\x05needs\x18\r \x01(\x04R\x05needs\x12\x16\n" +
 	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
 	"\rTrafficReport\x125\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xf8\x01\n" +
@@ -3255,7 +3352,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xcc\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -3266,7 +3363,10 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
 	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
 	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
-	"\arefused\x18\t \x01(\tR\arefused\"\xd3\x01\n" +
+	"\arefused\x18\t \x01(\tR\arefused\x12\x1f\n" +
+	"\vrefuse_from\x18\n" +
+	" \x01(\x04R\n" +
+	"refuseFrom\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
@@ -3287,7 +3387,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xbd\x06\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xfe\x06\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3303,13 +3403,18 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
 	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12+\n" +
 	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x12P\n" +
-	"\x0esealed_context\x18\x0e \x03(\v2).keyward.sync.v1.Group.SealedContextEntryR\rsealedContext\x1a:\n" +
+	"\x0esealed_context\x18\x0e \x03(\v2).keyward.sync.v1.Group.SealedContextEntryR\rsealedContext\x12?\n" +
+	"\fquota_period\x18\x0f \x01(\v2\x1c.keyward.sync.v1.QuotaPeriodR\vquotaPeriod\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
 	"\x12SealedContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
+	"\vQuotaPeriod\x12\x1d\n" +
+	"\n" +
+	"anchor_day\x18\x01 \x01(\rR\tanchorDay\x12\x16\n" +
+	"\x06starts\x18\x02 \x03(\x05R\x06starts\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x1a\n" +
 	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xc5\x01\n" +
@@ -3327,11 +3432,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"QueryMatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"P\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"r\n" +
 	"\n" +
 	"Capability\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
-	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\"x\n" +
+	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\x12\x17\n" +
+	"\x04cost\x18\x03 \x01(\rH\x00R\x04cost\x88\x01\x01B\a\n" +
+	"\x05_cost\"x\n" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
@@ -3413,7 +3520,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3451,18 +3558,19 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*RateLimit)(nil),     // 33: keyward.sync.v1.RateLimit
 	(*Update)(nil),        // 34: keyward.sync.v1.Update
 	(*Group)(nil),         // 35: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 36: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 37: keyward.sync.v1.Project
-	(*Route)(nil),         // 38: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 39: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 40: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 41: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 42: keyward.sync.v1.Key
-	(*Version)(nil),       // 43: keyward.sync.v1.Version
-	nil,                   // 44: keyward.sync.v1.GroupTraffic.RefusalsEntry
-	nil,                   // 45: keyward.sync.v1.Group.ContextEntry
-	nil,                   // 46: keyward.sync.v1.Group.SealedContextEntry
-	nil,                   // 47: keyward.sync.v1.Key.ContextEntry
+	(*QuotaPeriod)(nil),   // 36: keyward.sync.v1.QuotaPeriod
+	(*SharedOrigins)(nil), // 37: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 38: keyward.sync.v1.Project
+	(*Route)(nil),         // 39: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 40: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 41: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 42: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 43: keyward.sync.v1.Key
+	(*Version)(nil),       // 44: keyward.sync.v1.Version
+	nil,                   // 45: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                   // 46: keyward.sync.v1.Group.ContextEntry
+	nil,                   // 47: keyward.sync.v1.Group.SealedContextEntry
+	nil,                   // 48: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3489,7 +3597,7 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	26, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
 	22, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
 	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
-	44, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	45, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
 	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
 	29, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
 	31, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
@@ -3498,32 +3606,33 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	3,  // 30: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
 	33, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
 	35, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	42, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	43, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
 	14, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
 	4,  // 35: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	37, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	40, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	45, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	38, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	41, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	46, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
 	32, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
 	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	36, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	37, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
 	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	46, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
-	38, // 44: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	41, // 45: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	39, // 46: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	38, // 47: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	43, // 48: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	33, // 49: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 50: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	47, // 51: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
-	8,  // 52: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	9,  // 53: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	53, // [53:54] is the sub-list for method output_type
-	52, // [52:53] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	47, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	36, // 44: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
+	39, // 45: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	42, // 46: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	40, // 47: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	39, // 48: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	44, // 49: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	33, // 50: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 51: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	48, // 52: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 53: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 54: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	54, // [54:55] is the sub-list for method output_type
+	53, // [53:54] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3546,13 +3655,14 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncResponse_Servers)(nil),
 		(*SyncResponse_Keys)(nil),
 	}
+	file_sync_v1_sync_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

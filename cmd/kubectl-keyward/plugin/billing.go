@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/billing"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
@@ -29,7 +29,7 @@ var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 func (a *app) billingExport() *cobra.Command {
 	period, options := "", billing.FocusOptions{}
 	cmd := a.withGroup(&cobra.Command{
-		Use:   "export GROUP --period MONTH",
+		Use:   "export GROUP --period PERIOD",
 		Short: "Write what was used of a Group in a period, as CSV or in the columns of FOCUS",
 		Long: `Write what was used of a Group in a period: a line for each meter. No request and no byte is in two of them.
 
@@ -39,8 +39,8 @@ lasts; closed when it is over, and a server that was disconnected may still repo
 		Example: `  kubectl keyward -n acme billing export acme --period 2026-11
   kubectl keyward -n acme billing export acme --period 2026-11 -o focus --provider 'Acme Media' --currency EUR`,
 		PreRunE: func(*cobra.Command, []string) error {
-			if !isMonth(period) {
-				return usagef("--period: write a month such as 2026-11")
+			if _, err := quotaledger.ParsePeriod(period); err != nil {
+				return usagef("--period: write a month such as 2026-11, or the first day of a period that does not begin with one, such as 2026-11-15")
 			}
 			if !currencyCode.MatchString(options.Currency) {
 				return usagef("--currency: write a code of ISO 4217, such as EUR")
@@ -54,16 +54,17 @@ lasts; closed when it is over, and a server that was disconnected may still repo
 		}
 		return a.exportBilling(group, recorded, period, options)
 	})
-	cmd.Flags().StringVar(&period, "period", "", "the period, such as 2026-11; of the last 13")
+	cmd.Flags().StringVar(&period, "period", "", "the period, such as 2026-11, or 2026-11-15 if it does not begin with a month; of the last 13")
 	cmd.Flags().StringVar(&options.Provider, "provider", "Keyward", "with -o focus: who sells, and writes the invoice")
 	cmd.Flags().StringVar(&options.Currency, "currency", billing.NoCurrency, "with -o focus: code of the currency by ISO 4217")
 	return cmd
 }
 
 func (a *app) exportBilling(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, period string, options billing.FocusOptions) error {
-	used, err := usagequery.PeriodNamed(&recorded.Status, period)
+	usage := usagequery.Of(group, recorded)
+	used, err := usage.PeriodNamed(period)
 	if err != nil {
-		return fmt.Errorf("read the period: %w", err)
+		return usagef("--period: %s", err)
 	}
 	tier := group.Spec.Tier
 	if in := group.Status.Limits; in != nil {

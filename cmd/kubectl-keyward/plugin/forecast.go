@@ -1,12 +1,16 @@
 package plugin
 
-import "time"
+import (
+	"time"
 
-// soonest is how much of a month has to be over before there is a forecast.
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+)
+
+// soonest is how much of a period has to be over before there is a forecast.
 const soonest = time.Hour
 
-// forecast returns what will be used by the end of a month if the rest of the month is used at the same rate as until now. It
-// is 0 if the month has only begun, so that there is no forecast. usedUp is when the quota will be used up; it is the zero
+// forecast returns what will be used by the end of a period if the rest of it is used at the same rate as until now. It
+// is 0 if the period has only begun, so that there is no forecast. usedUp is when the quota will be used up; it is the zero
 // time if it will not be, if it is already, or if there is no quota (nil).
 func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64, usedUp time.Time) {
 	elapsed := now.Sub(begin)
@@ -22,13 +26,11 @@ func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64,
 	return total, begin.Add(time.Duration(float64(elapsed) * (float64(*quota) / float64(used))))
 }
 
-// monthOf returns the month (UTC) whose usage is shown, and its ends: the current month, or a later one that the manager's
-// clock has reached already.
-func monthOf(period string, now time.Time) (name string, begin, end time.Time) {
-	now = now.UTC()
-	begin = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	if later, err := time.Parse("2006-01", period); err == nil && later.After(begin) {
-		begin = later
+// periodOf returns the period whose usage is shown: the running one, or a later one that the manager's clock has reached already.
+func periodOf(schedule quotaledger.Schedule, shown string, now time.Time) quotaledger.Span {
+	running := schedule.At(now)
+	if later, err := quotaledger.ParsePeriod(shown); err == nil && later.Begin().After(running.Begin()) {
+		return schedule.SpanOf(later)
 	}
-	return begin.Format("2006-01"), begin, begin.AddDate(0, 1, 0)
+	return running
 }

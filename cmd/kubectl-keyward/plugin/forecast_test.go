@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
+
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 func TestForecast(t *testing.T) {
@@ -45,7 +47,8 @@ func TestForecast(t *testing.T) {
 func TestForecastIsInTheMonth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(1.7e9, 2e9).Draw(t, "now"), 0)
-		_, begin, end := monthOf("", at)
+		span := periodOf(quotaledger.NewSchedule(rapid.IntRange(1, 31).Draw(t, "anchor day")), "", at)
+		begin, end := span.Begin(), span.End()
 		used, quota := rapid.Int64Range(0, 1e15).Draw(t, "used"), rapid.Int64Range(0, 1e15).Draw(t, "quota")
 		total, usedUp := forecast(used, &quota, begin, end, at)
 		if total != 0 && total < used-used/1e12-1 {
@@ -57,24 +60,27 @@ func TestForecastIsInTheMonth(t *testing.T) {
 	})
 }
 
-func TestMonthOf(t *testing.T) {
+func TestPeriodOf(t *testing.T) {
 	zone := time.FixedZone("", 5*60*60)
 	for _, c := range []struct {
 		period string
 		now    time.Time
 		name   string
 		days   int
+		anchor int
 	}{
-		{"2026-11", time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), "2026-11", 30},
-		{"", time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC), "2028-02", 29},
-		{"2026-11", time.Date(2026, 12, 1, 4, 59, 59, 0, zone), "2026-11", 30},
-		{"2026-11", time.Date(2026, 12, 1, 5, 0, 0, 0, zone), "2026-12", 31},
-		{"2026-12", time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC), "2026-12", 31}, // our clock is behind
-		{"gibberish", time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), "2027-02", 28},
+		{"2026-11", time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), "2026-11", 30, 1},
+		{"", time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC), "2028-02", 29, 1},
+		{"2026-11", time.Date(2026, 12, 1, 4, 59, 59, 0, zone), "2026-11", 30, 1},
+		{"2026-11", time.Date(2026, 12, 1, 5, 0, 0, 0, zone), "2026-12", 31, 1},
+		{"2026-12", time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC), "2026-12", 31, 1}, // our clock is behind
+		{"gibberish", time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), "2027-02", 28, 1},
+		{"2026-11", time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), "2026-11-15", 30, 15},
+		{"2026-12-15", time.Date(2026, 12, 14, 23, 59, 59, 0, time.UTC), "2026-12-15", 31, 15}, // our clock is behind
 	} {
-		name, begin, end := monthOf(c.period, c.now)
-		if name != c.name || begin.Format("2006-01") != name || end.Sub(begin) != time.Duration(c.days)*day {
-			t.Errorf("%+v: %s, %s to %s", c, name, begin, end)
+		got := periodOf(quotaledger.NewSchedule(c.anchor), c.period, c.now)
+		if got.String() != c.name || got.End().Sub(got.Begin()) != time.Duration(c.days)*day {
+			t.Errorf("%+v: %s, %s to %s", c, got, got.Begin(), got.End())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,15 +16,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-// usageView is what is shown of a Group's month, in text and with -o.
+// usageView is what is shown of a Group's running period, in text and with -o.
 type usageView struct {
 	Namespace string              `json:"namespace"`
 	Name      string              `json:"name"`
 	Tier      string              `json:"tier,omitempty"`
 	State     v1alpha1.GroupState `json:"state"`
-	// Period is the month (UTC), DaysLeft the days of it that have not begun.
+	// Period is the month (UTC), or the first day of a period that does not begin with one, DaysLeft the days of it that have not
+	// begun.
 	Period   string      `json:"period"`
 	ResetsAt metav1.Time `json:"resetsAt"`
 	DaysLeft int         `json:"daysLeft"`
@@ -51,7 +55,7 @@ type useView struct {
 	// Limit and Percent are absent where there is no limit.
 	Limit   *int64 `json:"limit,omitempty"`
 	Percent *int64 `json:"percent,omitempty"`
-	// Forecast is for the end of the month, and UsedUpAt when the limit will be reached by it.
+	// Forecast is for the end of the period, and UsedUpAt when the limit will be reached by it.
 	Forecast int64        `json:"forecast,omitempty"`
 	UsedUpAt *metav1.Time `json:"usedUpAt,omitempty"`
 	// Overage went beyond the limit, and is metered.
@@ -75,8 +79,9 @@ func (a *app) usage() *cobra.Command {
 		Short: "Show a Group's month at a glance, or its use over time: by day, month, code, origin or key",
 		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys. With --days, --month or --by: its use over time.
 
-Months are calendar months in UTC. The forecast is linear: it extends the use until now to the whole month. What is shown of keys may be some
-minutes old. Numbers of origins are approximate: of a day, only the busiest three are kept, of a month ten.`,
+Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear: it extends the use
+until now to the whole period. What is shown of keys may be some minutes old. Numbers of origins are approximate: of a day, only the
+busiest three are kept, of a month ten.`,
 		Example: `  kubectl keyward -n acme usage acme
   kubectl keyward -n acme usage acme -o wide
   kubectl keyward -n acme usage acme --days 30
@@ -151,7 +156,8 @@ func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 	if months := recorded.Status.Months; len(months) > 0 && months[0].Month >= latest.Month {
 		latest = months[0] // it is written before the status of the Group
 	}
-	period, begin, end := monthOf(latest.Month, now)
+	span := periodOf(tier.Schedule(group), latest.Month, now)
+	period, begin, end := span.String(), span.Begin(), span.End()
 	used := v1alpha1.UsageCounts{}
 	if latest.Month == period {
 		used, v.Refusals, v.Origins = latest.UsageCounts, latest.Refusals, latest.Origins
@@ -182,7 +188,7 @@ func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 	}
 	v.attend(group)
 	for i := range keys {
-		v.ByKey = append(v.ByKey, keyUseOf(&keys[i], period))
+		v.ByKey = append(v.ByKey, keyUseOf(&keys[i], span))
 	}
 	slices.SortFunc(v.ByKey, func(a, b keyUseView) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
@@ -210,15 +216,41 @@ func widen(n *int32) *int64 {
 	return ptr.To(int64(*n))
 }
 
-func keyUseOf(key *v1alpha1.ApiKey, period string) keyUseView {
+func keyUseOf(key *v1alpha1.ApiKey, period quotaledger.Span) keyUseView {
 	v := keyUseView{
 		Namespace: key.Namespace, Name: key.Name, KeyID: key.Status.KeyID, State: key.Status.State,
 		Preview: key.Status.Preview, LastUsedAt: key.Status.LastUsedAt,
 	}
-	if usage := key.Status.Usage; usage != nil && usage.Period == period {
-		v.Requests = ptr.Deref(usage.Requests, 0)
+	if usage := key.Status.Usage; usage != nil {
+		v.Requests = keyRequests(usage, period)
 	}
 	return v
+}
+
+// keyRequests returns the requests of a key in a period. Keys are counted by calendar month, and by day for as long as a period
+// lasts at most.
+func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
+	month := quotaledger.MonthOf(period.Begin())
+	if period.Begin().Equal(month.Begin()) && period.End().Equal(month.End()) {
+		if usage.Period == month.String() {
+			return ptr.Deref(usage.Requests, 0)
+		}
+		return 0
+	}
+	sum := int64(0)
+	if usage.Days == nil {
+		return 0
+	}
+	last, err := time.Parse(time.DateOnly, usage.Days.Last)
+	if err != nil {
+		return 0
+	}
+	for i, requests := range usage.Days.Requests {
+		if period.Has(last.AddDate(0, 0, -i)) {
+			sum += requests
+		}
+	}
+	return sum
 }
 
 // attend adds what somebody should know about, the worst first.
@@ -235,9 +267,9 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 	}{{"requests", &v.Requests}, {"bytes", &v.Bytes}} {
 		switch use := of.use; {
 		case use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageMeter:
-			add(false, "QuotaExceeded", "all %s of the month are used; more are metered", of.name)
+			add(false, "QuotaExceeded", "all %s of the period are used; more are metered", of.name)
 		case use.Limit != nil && use.Used >= *use.Limit:
-			add(true, "QuotaExceeded", "all %s of the month are used: 402 until it ends", of.name)
+			add(true, "QuotaExceeded", "all %s of the period are used: 402 until it ends", of.name)
 		case use.UsedUpAt != nil:
 			add(false, "Forecast", "at this pace, all %s are used on %s", of.name, use.UsedUpAt.UTC().Format("Monday, January 2"))
 		}

@@ -17,6 +17,7 @@ import (
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/billing"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usagequery"
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
@@ -84,9 +85,9 @@ func (o *overTime) check(cmd *cobra.Command, output string, now time.Time) error
 	return nil
 }
 
-// isMonth reports whether a text is a period, as usage and invoices have them.
+// isMonth reports whether a text is a month.
 func isMonth(text string) bool {
-	_, err := usagequery.PeriodNamed(&v1alpha1.GroupUsageStatus{}, text)
+	_, err := quotaledger.ParseMonth(text)
 	return err == nil
 }
 
@@ -102,7 +103,7 @@ func (a *app) recorded(ctx context.Context, s *session, group *v1alpha1.Group) (
 	case err != nil:
 		return nil, err
 	}
-	usage.Status = *usagequery.Own(group, usage)
+	usage.Status = *usagequery.Of(group, usage).Status
 	return usage, nil
 }
 
@@ -124,7 +125,8 @@ func (a *app) usageOverTime(ctx context.Context, s *session, group *v1alpha1.Gro
 	if err != nil {
 		return err
 	}
-	series := o.query.Series(identity, &recorded.Status)
+	used := usagequery.Of(group, recorded)
+	series := o.query.Series(used)
 	if a.output == outputCSV {
 		return a.csv(linesOf(&series))
 	}
@@ -134,12 +136,12 @@ func (a *app) usageOverTime(ctx context.Context, s *session, group *v1alpha1.Gro
 		p.overTime(&series, limit)
 		if series.By == adminv1.ByDay {
 			if origins, err := usagequery.Parse(adminv1.ByOrigin, series.From, series.To, p.now); err == nil {
-				byOrigin := origins.Series(identity, &recorded.Status)
+				byOrigin := origins.Series(used)
 				p.line("")
 				p.points(&byOrigin, shownCounts, "--by origin")
 			}
 		}
-		period, err := usagequery.PeriodNamed(&recorded.Status, month.Period)
+		period, err := used.PeriodNamed(month.Period)
 		if today := p.now.UTC().Format(time.DateOnly); err == nil && strings.HasPrefix(today, series.To) {
 			p.foreseen(&month, period.Begin, period.End)
 		}

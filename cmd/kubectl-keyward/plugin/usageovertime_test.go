@@ -28,17 +28,17 @@ func overtime(t *testing.T, name string, since time.Time) {
 	if err := admin.Create(t.Context(), usage); err != nil {
 		t.Fatal(err)
 	}
-	totals := map[quotaledger.Month]usageseries.Totals{}
+	totals := map[quotaledger.Span]usageseries.Totals{}
 	for at := since; !at.After(now); at = at.AddDate(0, 0, 1) {
-		of, requests := quotaledger.MonthOf(at), uint64(1000*at.Day())
+		of, requests := quotaledger.Schedule{}.At(at), uint64(1000*at.Day())
 		is := totals[of]
 		is.Requests, is.Bytes = is.Requests+requests, is.Bytes+1000*requests
-		if of == quotaledger.MonthOf(now).Previous() {
+		if of == (quotaledger.Schedule{}).Before(quotaledger.Schedule{}.At(now)) {
 			is.OverageRequests, is.Unconfirmed = 12_000, 17
 		}
 		totals[of] = is
 		usageseries.Record(&usage.Status, at, of, is)
-		usageseries.RecordTraffic(&usage.Status, at, usageseries.Traffic{
+		usageseries.RecordTraffic(&usage.Status, at, of, usageseries.Traffic{
 			Refusals: map[string]uint64{"origin_denied": 7, "quota_exceeded": 2},
 			Origins:  map[string]uint64{"https://shop.acme.com": requests - 10, "https://acme.com": 10},
 		})
@@ -99,7 +99,7 @@ func TestPublicOverTime(t *testing.T) {
 	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: "public-paths", Name: "acme"}, usage); err != nil {
 		t.Fatal(err)
 	}
-	usageseries.RecordTraffic(&usage.Status, now, usageseries.Traffic{Public: 7})
+	usageseries.RecordTraffic(&usage.Status, now, quotaledger.Schedule{}.At(now), usageseries.Traffic{Public: 7})
 	if err := admin.Status().Update(t.Context(), usage); err != nil {
 		t.Fatal(err)
 	}

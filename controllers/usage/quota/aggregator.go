@@ -86,8 +86,10 @@ type counters struct {
 	// waiting reports that a server waits for leases that others may return; exhausted, that it was reported to servers that
 	// nothing is left.
 	waiting, exhausted bool
-	queued, wanted     urgency
-	busy               bool // a worker has it
+	// short has the servers to which it was reported that some requests cost more than is left.
+	short          map[string]struct{}
+	queued, wanted urgency
+	busy           bool // a worker has it
 
 	// While busy, only the worker writes the rest; it holds the lock to write, and need not hold it to read.
 	entry  store.Entry // its Ledger is nil until it is loaded
@@ -96,9 +98,9 @@ type counters struct {
 }
 
 type report struct {
-	counts       quotaledger.Counters
-	wants, asked uint64
-	fresh        bool // not persisted yet
+	counts              quotaledger.Counters
+	wants, needs, asked uint64
+	fresh               bool // not persisted yet
 }
 
 // New returns an Aggregator without counters.
@@ -138,7 +140,7 @@ func (a *Aggregator) Start(ctx context.Context) error {
 	}
 }
 
-// tick has the time sent to servers, and forgets months that are over.
+// tick has the time sent to servers, and forgets periods that are over.
 func (a *Aggregator) tick() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,9 +153,8 @@ func (a *Aggregator) tick() {
 			delete(a.runs, server)
 		}
 	}
-	month := quotaledger.MonthOf(now)
 	for key, c := range a.all {
-		if key.Month != month && key.Month != month.Previous() && !c.busy && c.queued == idle {
+		if !a.limits[key.Group].Schedule.Accepts(key.Period, now) && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
 	}
@@ -165,9 +166,9 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits[group] = limits
-	month := quotaledger.MonthOf(a.config.Clock.Now())
-	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
-		if c := a.all[key]; c != nil && !c.limits.equal(limits) {
+	running := limits.Schedule.At(a.config.Clock.Now())
+	for _, period := range []quotaledger.Period{running.Period, limits.Schedule.Before(running).Period} {
+		if c := a.all[store.Key{Group: group, Period: period}]; c != nil && !c.limits.equal(limits) {
 			a.enqueue(c, true)
 		}
 	}
@@ -191,7 +192,7 @@ func (a *Aggregator) Forget(group string) {
 func (a *Aggregator) counters(key store.Key) *counters {
 	c := a.all[key]
 	if c == nil {
-		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}, short: map[string]struct{}{}}
 		a.all[key] = c
 	}
 	return c

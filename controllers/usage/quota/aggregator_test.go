@@ -17,8 +17,8 @@ import (
 )
 
 func november(text string) store.Key {
-	month, _ := quotaledger.ParseMonth(text)
-	return store.Key{Group: acme, Month: month}
+	period, _ := quotaledger.ParsePeriod(text)
+	return store.Key{Group: acme, Period: period}
 }
 
 // TestBadInput: a wrong report is refused and changes nothing; a right report in the same message is accepted.
@@ -41,9 +41,9 @@ func TestBadInput(t *testing.T) {
 		{"more spent than allowed", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
 		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
-		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
-		{"a month that has not begun", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
-		{"no month", "not a month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
+		{"a clock from last year", "neither the running one nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
+		{"a month that has not begun", "neither the running one nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
+		{"no month", "not a period", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)
@@ -131,7 +131,7 @@ func TestMonthEnds(t *testing.T) {
 		spend := func() (allowed int) {
 			for i, s := range n.servers {
 				for range 20 {
-					if code, _ := s.tracker.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
+					if code, _ := s.tracker.Spend(t.Context(), n.group, 1, skewed(skews[i])); code == decision.Allowed {
 						allowed++
 					}
 				}
@@ -167,9 +167,9 @@ func TestMonthEnds(t *testing.T) {
 		n.clock.SetTime(at)
 		second := use()
 		roundTrips()
-		last := quotaledger.MonthOf(at.Add(-time.Second))
-		counted := n.store.entries[store.Key{Group: acme, Month: last}].Ledger.Total().Requests
-		next := n.store.entries[store.Key{Group: acme, Month: quotaledger.MonthOf(at)}].Ledger.Total().Requests
+		last := quotaledger.PeriodFrom(at.AddDate(0, -1, 0))
+		counted := n.store.entries[store.Key{Group: acme, Period: last}].Ledger.Total().Requests
+		next := n.store.entries[store.Key{Group: acme, Period: quotaledger.PeriodFrom(at)}].Ledger.Total().Requests
 		if first != 10 || second != 10 || counted != 10 || next != 10 {
 			t.Errorf("%s: %d and %d admitted, %d and %d counted", end, first, second, counted, next)
 		}
@@ -217,6 +217,24 @@ func TestOverage(t *testing.T) {
 	n.servers[0].tracker.Sent(acme, 12, n.clock.Now())
 	n.pump()
 	if want := (store.Totals{Requests: 8, OverageRequests: 3, Bytes: 12, OverageBytes: 7}); n.store.totals != want {
+		t.Errorf("%+v", n.store.totals)
+	}
+}
+
+// TestCostlyOverage: overage is metered by what requests cost.
+func TestCostlyOverage(t *testing.T) {
+	ten := uint64(10)
+	n := newNetwork(t, ten)
+	n.group.Limits = decision.Limits{RequestQuota: true, Metered: true}
+	n.leaders[0].SetLimits(acme, quota.Limits{Requests: &ten, Metered: true})
+	n.add()
+	for _, cost := range []uint64{7, 0, 5, 1} {
+		if code := n.ask(n.servers[0], cost); code != decision.Allowed {
+			t.Errorf("%d: %v", cost, code)
+		}
+	}
+	n.pump()
+	if want := (store.Totals{Requests: 13, OverageRequests: 3}); n.store.totals != want {
 		t.Errorf("%+v", n.store.totals)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	fullPercent = 100
 )
 
-// Describe sets the conditions QuotaLow and QuotaExceeded from the usage in the status, which no longer counts once its month
+// Describe sets the conditions QuotaLow and QuotaExceeded from the usage in the status, which no longer counts once its period
 // is over. A Group without a quota has neither condition.
 func Describe(group *v1alpha1.Group, now time.Time) {
 	limits := LimitsOf(group)
@@ -44,7 +44,7 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 	set.Set(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
 }
 
-// Changes returns the time until the conditions change without any further usage, because the month ends; 0 if they do not.
+// Changes returns the time until the conditions change without any further usage, because the period ends; 0 if they do not.
 func Changes(group *v1alpha1.Group, now time.Time) time.Duration {
 	if group.Status.Usage == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow) {
 		return 0

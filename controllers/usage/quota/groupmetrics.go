@@ -17,7 +17,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/scrape"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
-	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // otherGroups is the label value of all groups without a series of their own. It is not an identity, because those have a
@@ -27,20 +26,22 @@ const otherGroups = "other"
 var (
 	groupsDesc = prometheus.NewDesc("keyward_groups", "Number of Groups.", nil, nil)
 	lowDesc    = prometheus.NewDesc("keyward_groups_quota_low",
-		"Groups that have used at least 80 % of a quota of the month, including those that have used all of it.", nil, nil)
+		"Groups that have used at least 80 % of a quota of the running period, including those that have used all of it.", nil, nil)
 	exceededDesc = prometheus.NewDesc("keyward_groups_quota_exceeded",
-		"Groups that have used all of a quota of the month.", nil, nil)
+		"Groups that have used all of a quota of the running period.", nil, nil)
 	unresolvedDesc = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
 	requestsDesc   = prometheus.NewDesc("keyward_group_requests",
-		"Allowed requests of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
+		"Allowed requests of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. "+
+			"Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	bytesDesc = prometheus.NewDesc("keyward_group_response_bytes",
-		"Bytes of response bodies of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
+		"Bytes of response bodies of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is "+
+			"persisted. Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit",
-		"Requests that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
+		"Requests that a Group may have in a period, if it has a limit.", []string{"group"}, nil)
 	byteLimitDesc = prometheus.NewDesc("keyward_group_response_bytes_limit",
-		"Bytes of response bodies that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
+		"Bytes of response bodies that a Group may have in a period, if it has a limit.", []string{"group"}, nil)
 )
 
 // GroupMetrics exports the usage of Groups as metrics while this replica leads. They are read from the cache at each scrape,
@@ -96,13 +97,13 @@ type groupUse struct {
 }
 
 func (m *GroupMetrics) collect(groups []v1alpha1.Group, emit func(desc *prometheus.Desc, value float64, labels ...string)) {
-	month := quotaledger.MonthOf(m.Clock.Now()).String()
+	now := m.Clock.Now()
 	low, full, unresolved := 0, 0, 0
 	uses := make([]groupUse, 0, len(groups))
 	for i := range groups {
 		group := m.latest(&groups[i])
 		use := groupUse{name: group.Namespace + "/" + group.Name, limits: LimitsOf(group)}
-		if usage := group.Status.Usage; usage != nil && usage.Period == month {
+		if usage := group.Status.Usage; usage != nil && usage.Period == use.limits.Schedule.At(now).String() {
 			use.requests, use.bytes = uint64(max(0, ptr.Deref(usage.Requests, 0))), uint64(max(0, ptr.Deref(usage.Bytes, 0)))
 			if len(reached(group, use.limits, lowPercent)) > 0 {
 				low++

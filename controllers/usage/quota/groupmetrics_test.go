@@ -83,18 +83,18 @@ func TestGroupMetrics(t *testing.T) {
 # HELP keyward_groups Number of Groups.
 # TYPE keyward_groups gauge
 keyward_groups 6
-# HELP keyward_groups_quota_exceeded Groups that have used all of a quota of the month.
+# HELP keyward_groups_quota_exceeded Groups that have used all of a quota of the running period.
 # TYPE keyward_groups_quota_exceeded gauge
 keyward_groups_quota_exceeded 2
-# HELP keyward_groups_quota_low Groups that have used at least 80 % of a quota of the month, including those that have used all of it.
+# HELP keyward_groups_quota_low Groups that have used at least 80 % of a quota of the running period, including those that have used all of it.
 # TYPE keyward_groups_quota_low gauge
 keyward_groups_quota_low 3
 # HELP keyward_groups_tier_unresolved Groups whose tier is not in the catalogue.
 # TYPE keyward_groups_tier_unresolved gauge
 keyward_groups_tier_unresolved 1
-# HELP keyward_group_requests Allowed requests of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
+# HELP keyward_group_requests Allowed requests of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_requests gauge
-# HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
+# HELP keyward_group_response_bytes Bytes of response bodies of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_response_bytes gauge
 `
 	expect(&quota.GroupMetrics{Reader: cache, Clock: clk, Groups: 2}, head+`
@@ -104,7 +104,7 @@ keyward_group_requests{group="tenants/low"} 80
 keyward_group_response_bytes{group="other"} 820
 keyward_group_response_bytes{group="tenants/full"} 1000
 keyward_group_response_bytes{group="tenants/low"} 800
-# HELP keyward_group_requests_limit Requests that a Group may have in a month, if it has a limit.
+# HELP keyward_group_requests_limit Requests that a Group may have in a period, if it has a limit.
 # TYPE keyward_group_requests_limit gauge
 keyward_group_requests_limit{group="tenants/full"} 100
 keyward_group_requests_limit{group="tenants/low"} 100

@@ -12,6 +12,8 @@ import (
 // Limits are the quotas of a group; nil is unlimited.
 type Limits struct {
 	Requests, Bytes *uint64
+	// Schedule says when the periods of the quotas begin.
+	Schedule quotaledger.Schedule
 	// Metered reports whether requests beyond the quota are allowed and counted as overage.
 	Metered bool
 }
@@ -19,7 +21,7 @@ type Limits struct {
 // LimitsOf are the quotas of a Group as they are in force.
 func LimitsOf(group *v1alpha1.Group) Limits {
 	of := tier.InForce(group)
-	limits := Limits{Metered: of.Overage == v1alpha1.OverageMeter}
+	limits := Limits{Metered: of.Overage == v1alpha1.OverageMeter, Schedule: tier.Schedule(group)}
 	if of.RequestsPerMonth != nil && *of.RequestsPerMonth >= 0 {
 		limits.Requests = new(uint64(*of.RequestsPerMonth))
 	}
@@ -31,7 +33,7 @@ func LimitsOf(group *v1alpha1.Group) Limits {
 
 func (l Limits) equal(other Limits) bool {
 	same := func(a, b *uint64) bool { return a == b || a != nil && b != nil && *a == *b }
-	return l.Metered == other.Metered && same(l.Requests, other.Requests) && same(l.Bytes, other.Bytes)
+	return l.Metered == other.Metered && l.Schedule == other.Schedule && same(l.Requests, other.Requests) && same(l.Bytes, other.Bytes)
 }
 
 // usedUp reports whether all bytes are used.

@@ -3,6 +3,7 @@ package quota_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	serverquota "github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -33,6 +35,8 @@ type network struct {
 	started int
 	quota   uint64
 	group   *decision.Group
+	// schedule is when periods begin.
+	schedule quotaledger.Schedule
 
 	admitted, crashed uint64
 }
@@ -84,19 +88,25 @@ func newNetwork(t failer, requests uint64) *network {
 }
 
 func (n *network) newLeader() *quota.Aggregator {
-	a := quota.New(quota.Config{
-		Store: n.store, Sessions: session.NewRegistry(n.clock, 0), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
-	})
+	a := n.newAggregator()
 	a.SetLimits(acme, n.limits())
 	return a
 }
 
-func (n *network) limits() quota.Limits { return quota.Limits{Requests: &n.quota} }
+func (n *network) newAggregator() *quota.Aggregator {
+	return quota.New(quota.Config{
+		Store: n.store, Sessions: session.NewRegistry(n.clock, 0), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
+	})
+}
+
+func (n *network) limits() quota.Limits {
+	return quota.Limits{Requests: &n.quota, Schedule: n.schedule}
+}
 
 func (n *network) setQuota(requests uint64) {
 	n.quota = requests
 	for _, leader := range n.leaders {
-		leader.SetLimits(acme, quota.Limits{Requests: &requests})
+		leader.SetLimits(acme, quota.Limits{Requests: &requests, Schedule: n.schedule})
 	}
 }
 
@@ -121,10 +131,13 @@ func (n *network) disconnect(s *server) {
 	}
 }
 
-func (n *network) request(s *server) decision.Code {
-	code, _ := s.tracker.Spend(context.Background(), n.group, n.clock.Now())
+func (n *network) request(s *server) decision.Code { return n.ask(s, 1) }
+
+// ask makes a request that counts as so many.
+func (n *network) ask(s *server, cost uint64) decision.Code {
+	code, _ := s.tracker.Spend(context.Background(), n.group, cost, n.clock.Now())
 	if code == decision.Allowed {
-		n.admitted++
+		n.admitted += cost
 	}
 	return code
 }
@@ -138,6 +151,10 @@ func (n *network) report(s *server, all bool) {
 		groups = s.tracker.Due(n.clock.Now(), false)
 	}
 	s.stream.up = append(s.stream.up, &syncv1.QuotaReport{Groups: groups})
+}
+
+func reportOf(period string, requests uint64) *syncv1.QuotaReport {
+	return &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{{Group: acme, Period: period, Requests: requests}}}
 }
 
 func (st *stream) deliverUp(t failer, again bool) {
@@ -271,6 +288,12 @@ func exact(t *rapid.T) {
 			}
 		},
 		"round": func(t *rapid.T) { n.round(t, pick(t)) },
+		"costly requests": func(t *rapid.T) {
+			s := pick(t)
+			for range rapid.IntRange(1, 5).Draw(t, "n") {
+				n.ask(s, rapid.Uint64Range(0, 30).Draw(t, "cost"))
+			}
+		},
 		"busy round": func(t *rapid.T) {
 			s := pick(t)
 			for range rapid.IntRange(1, 40).Draw(t, "n") {
@@ -363,6 +386,7 @@ func (n *network) finish(t *rapid.T) {
 	n.add()
 	n.pump()
 	n.clock.Step(10 * time.Second)
+	n.fits(t)
 	used := 0
 	for range 200 {
 		n.pump()
@@ -396,6 +420,31 @@ func (n *network) finish(t *rapid.T) {
 	for _, s := range n.servers {
 		if !s.tracker.Reported() {
 			t.Fatalf("%s has not reported everything", s.name)
+		}
+	}
+}
+
+// fits checks that a request that costs all that is left is allowed, wherever it is, and that one that costs more is refused, which
+// keeps nobody from anything.
+func (n *network) fits(t *rapid.T) {
+	if n.crashed > 0 || n.quota == n.admitted {
+		return // it is not known what is left
+	}
+	open := slices.DeleteFunc(slices.Clone(n.servers), func(s *server) bool { return s.closing })
+	for _, c := range []struct {
+		more uint64
+		want decision.Code
+	}{{1, decision.QuotaExceeded}, {0, decision.Allowed}} {
+		s := open[rapid.IntRange(0, len(open)-1).Draw(t, "server")]
+		cost, code := n.quota-n.admitted+c.more, decision.QuotaUnavailable
+		for range 20 {
+			if code = n.ask(s, cost); code != decision.QuotaUnavailable {
+				break
+			}
+			n.pump()
+		}
+		if code != c.want {
+			t.Fatalf("a request for %d of %d is answered %v, want %v", cost, n.quota-n.admitted, code, c.want)
 		}
 	}
 }

@@ -21,7 +21,10 @@ const (
 	foldFrom  = 64
 )
 
-var errUnknownLimits = errors.New("the limits of the group are not known yet")
+var (
+	errUnknownLimits = errors.New("the limits of the group are not known yet")
+	errNoPeriod      = errors.New("it is no period of the group's quotas")
+)
 
 // process persists the reports of counters, and enqueues them again where that is necessary.
 func (a *Aggregator) process(ctx context.Context, c *counters) {
@@ -32,11 +35,11 @@ func (a *Aggregator) process(ctx context.Context, c *counters) {
 	wanted := c.wanted
 	c.wanted = idle
 	switch {
-	case errors.Is(err, store.ErrNoGroup):
+	case errors.Is(err, store.ErrNoGroup), errors.Is(err, errNoPeriod):
 		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
 		a.config.Log.Error(err, "Usage cannot be persisted; servers keep it until it can",
-			"group", c.key.Group, "period", c.key.Month.String())
+			"group", c.key.Group, "period", c.key.Period.String())
 		a.later(c, retryAfter)
 	case c.waiting:
 		a.later(c, recheckAfter)
@@ -56,11 +59,11 @@ func (a *Aggregator) later(c *counters, wait time.Duration) {
 	})
 }
 
-// refuseAll refuses the reports of a group that was deleted. The caller holds the lock.
+// refuseAll refuses the reports of a group that was deleted, or of what is no period of it. The caller holds the lock.
 func (a *Aggregator) refuseAll(c *counters, err error) {
 	for server := range c.reports {
 		if s := a.servers[server]; s != nil {
-			s.refuse(c.key.Group, c.key.Month.String(), err)
+			s.refuse(c.key.Group, c.key.Period.String(), err)
 		}
 	}
 	delete(a.all, c.key)
@@ -94,7 +97,7 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		}
 		c.fold(work, v.now)
 		var outcome quotaledger.Outcome
-		if quotaledger.MonthOf(v.now) == c.key.Month {
+		if v.limits.Schedule.At(v.now).Period == c.key.Period {
 			outcome = work.Allow(v.limits.quota(work.Total()), v.peers)
 		}
 		entry := store.Entry{Ledger: work, Version: c.entry.Version}
@@ -165,6 +168,9 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	if !known {
 		return nil, errUnknownLimits
 	}
+	if !limits.Schedule.Begins(c.key.Period) {
+		return nil, errNoPeriod
+	}
 	v := &view{
 		now: a.config.Clock.Now(), limits: limits,
 		peers: map[string]quotaledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
@@ -174,7 +180,7 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	}
 	for server, r := range c.reports {
 		presence := a.presence(server, v.now)
-		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.counts.Sequence, Asked: r.asked}
+		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Needs: r.needs, Sequence: r.counts.Sequence, Asked: r.asked}
 		switch {
 		case r.fresh:
 			v.reports[server] = r
@@ -230,15 +236,20 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
-		if !asked && !recall && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
+		news := c.setShort(server, slices.Contains(outcome.Short, server))
+		if !asked && !recall && !news && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
 			continue
 		}
 		if refusal != nil {
-			s.refuse(c.key.Group, c.key.Month.String(), refusal)
+			s.refuse(c.key.Group, c.key.Period.String(), refusal)
 			delete(c.reports, server)
 			continue
 		}
-		s.outbox.put(c.key, allowance(c, counts, recall))
+		answer := allowance(c, counts, recall)
+		if _, short := c.short[server]; short {
+			answer.RefuseFrom = outcome.Attainable + 1
+		}
+		s.outbox.put(c.key, answer)
 	}
 	for server, r := range v.reports {
 		r.fresh = false // a later report is another object
@@ -246,6 +257,17 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			delete(c.reports, server)
 		}
 	}
+}
+
+// setShort records whether a request of a server costs more than is left, and reports whether that is news.
+func (c *counters) setShort(server string, short bool) (news bool) {
+	_, was := c.short[server]
+	if short {
+		c.short[server] = struct{}{}
+	} else {
+		delete(c.short, server)
+	}
+	return short != was
 }
 
 // mayAskAgain reports whether servers to which it was reported that nothing is left may ask again. The caller holds the lock.
@@ -259,7 +281,7 @@ func allowance(c *counters, counts quotaledger.Counters, recall bool) *syncv1.Al
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED
 	}
 	return &syncv1.Allowance{
-		Group: c.key.Group, Period: c.key.Month.String(), ResetsAtMs: c.key.Month.End().UnixMilli(),
+		Group: c.key.Group, Period: c.key.Period.String(), ResetsAtMs: c.limits.Schedule.SpanOf(c.key.Period).End().UnixMilli(),
 		Leased: counts.Leased, Sequence: counts.Sequence, Recall: recall, State: state,
 		Recorded: &syncv1.GroupUse{
 			Requests: counts.Requests, Bytes: counts.Bytes, UnconfirmedRequests: counts.Unconfirmed,

@@ -99,13 +99,15 @@ func (s *Session) Report(report *syncv1.QuotaReport) {
 // take records the report of one account. The caller holds the Aggregator's lock.
 func (s *Session) take(use *syncv1.GroupUse) error {
 	a := s.aggregator
-	month, err := quotaledger.ParseMonth(use.GetPeriod())
+	period, err := quotaledger.ParsePeriod(use.GetPeriod())
 	if err != nil {
 		return err
 	}
-	now := quotaledger.MonthOf(a.config.Clock.Now())
-	if month != now && month != now.Previous() {
-		return fmt.Errorf("the month %s is neither this month nor the last one by the manager's clock: correct the server's clock", month)
+	now := a.config.Clock.Now()
+	limits, limitsKnown := a.limits[use.GetGroup()]
+	// While the limits are not known, the report waits, and what is no period of the group is refused later.
+	if age := now.Sub(period.Begin()); limitsKnown && !limits.Schedule.Accepts(period, now) || age < 0 || age > 2*quotaledger.MaxPeriod {
+		return fmt.Errorf("the period %s is neither the running one nor the last by the manager's clock: correct the server's clock", period)
 	}
 	serves, known := s.session.Serves(use.GetGroup())
 	switch {
@@ -114,10 +116,10 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	case !serves:
 		return fmt.Errorf("the server may not serve the group")
 	}
-	c := a.counters(store.Key{Group: use.GetGroup(), Month: month})
+	c := a.counters(store.Key{Group: use.GetGroup(), Period: period})
 	a.asked++
 	c.reports[s.server] = &report{
-		fresh: true, wants: use.GetWants(), asked: a.asked,
+		fresh: true, wants: use.GetWants(), needs: use.GetNeeds(), asked: a.asked,
 		counts: quotaledger.Counters{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
@@ -133,12 +135,12 @@ func (s *Session) refuse(group, period string, err error) {
 	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // a wrong report may be repeated very often
 		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
 	}
-	month, parseErr := quotaledger.ParseMonth(period)
+	named, parseErr := quotaledger.ParsePeriod(period)
 	if parseErr != nil {
-		month = quotaledger.Month{}
+		named = quotaledger.Period{}
 	}
 	if len(group) > maxGroup || len(period) > maxPeriod || s.outbox.isFull() {
 		return
 	}
-	s.outbox.put(store.Key{Group: group, Month: month}, &syncv1.Allowance{Group: group, Period: period, Refused: err.Error()})
+	s.outbox.put(store.Key{Group: group, Period: named}, &syncv1.Allowance{Group: group, Period: period, Refused: err.Error()})
 }

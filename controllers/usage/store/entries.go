@@ -15,27 +15,27 @@ import (
 // lost. No name of a server is like that.
 const folded, unattributed = "*", "?"
 
-// ledgerIn returns the ledger of a month, or nil.
-func ledgerIn(usage *v1alpha1.GroupUsage, month quotaledger.Month) *v1alpha1.MonthLedger {
+// ledgerIn returns the ledger of a period, or nil.
+func ledgerIn(usage *v1alpha1.GroupUsage, period quotaledger.Period) *v1alpha1.MonthLedger {
 	for i := range usage.Status.Ledgers {
-		if usage.Status.Ledgers[i].Month == month.String() {
+		if usage.Status.Ledgers[i].Month == period.String() {
 			return &usage.Status.Ledgers[i]
 		}
 	}
 	return nil
 }
 
-// keep puts a ledger into a GroupUsage, which has room for two months: the latest.
-func keep(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Ledger) error {
+// keep puts a ledger into a GroupUsage, which has room for two periods: the latest.
+func keep(usage *v1alpha1.GroupUsage, period quotaledger.Period, l *quotaledger.Ledger) error {
 	status := &usage.Status
-	kept := ledgerIn(usage, month)
+	kept := ledgerIn(usage, period)
 	if kept == nil {
-		status.Ledgers = append(status.Ledgers, v1alpha1.MonthLedger{Month: month.String()})
+		status.Ledgers = append(status.Ledgers, v1alpha1.MonthLedger{Month: period.String()})
 		slices.SortFunc(status.Ledgers, func(a, b v1alpha1.MonthLedger) int { return strings.Compare(b.Month, a.Month) })
 		const most = 2
 		status.Ledgers = status.Ledgers[:min(len(status.Ledgers), most)]
-		if kept = ledgerIn(usage, month); kept == nil {
-			return errors.New("two later months have begun, and a GroupUsage has no room for an earlier one")
+		if kept = ledgerIn(usage, period); kept == nil {
+			return errors.New("two later periods have begun, and a GroupUsage has no room for an earlier one")
 		}
 	}
 	kept.Revision = ptr.To(ptr.Deref(kept.Revision, 0) + 1)

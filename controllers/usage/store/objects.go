@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
@@ -22,7 +23,7 @@ const (
 	// attempts is how often a write is tried when something else in the object changes.
 	attempts = 5
 
-	// maxServers is how many accounts, one per server, a month of a GroupUsage can take.
+	// maxServers is how many accounts, one per server, a period of a GroupUsage can take.
 	maxServers = 255
 
 	// pageSize is how many GroupUsages are listed at once.
@@ -67,25 +68,25 @@ type object struct {
 	exists, ours bool
 }
 
-// Load implements Store. A month without a ledger begins with what is known to be used of it.
+// Load implements Store. A period without a ledger begins with what is known to be used of it.
 func (s *Objects) Load(ctx context.Context, key Key) (Entry, error) {
 	read, err := s.read(ctx, key.Group)
 	if err != nil {
 		return Entry{}, err
 	}
-	entry := Entry{Version: read.version(key.Month)}
-	if kept := ledgerIn(read.usage, key.Month); kept != nil {
+	entry := Entry{Version: read.version(key.Period)}
+	if kept := ledgerIn(read.usage, key.Period); kept != nil {
 		entry.Ledger = ledgerOf(kept)
 	} else {
-		entry.Ledger = read.recover(key.Month)
+		entry.Ledger = read.recover(key.Period)
 	}
 	return entry, nil
 }
 
-// recover returns the ledger of a month whose accounts are not known: with what the GroupUsage shows of the month, or else the Group.
-func (o *object) recover(month quotaledger.Month) *quotaledger.Ledger {
-	totals, known := usageseries.Of(&o.usage.Status, month)
-	if shown := o.group.Status.Usage; !known && shown != nil && shown.Period == month.String() {
+// recover returns the ledger of a period whose accounts are not known: with what the GroupUsage shows of it, or else the Group.
+func (o *object) recover(period quotaledger.Period) *quotaledger.Ledger {
+	totals, known := usageseries.Of(&o.usage.Status, period)
+	if shown := o.group.Status.Usage; !known && shown != nil && shown.Period == period.String() {
 		totals = usageseries.TotalsOf(shown.UsageCounts)
 	}
 	return quotaledger.Recover(totals.Requests, totals.Unconfirmed, totals.Bytes)
@@ -138,16 +139,21 @@ func ownerOf(group *v1alpha1.Group) metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kindGroup, Name: group.Name, UID: group.UID}
 }
 
-// version identifies the ledger of a month. It is not the resourceVersion, which changes with that of another month.
-func (o *object) version(month quotaledger.Month) string {
+// version identifies the ledger of a period. It is not the resourceVersion, which changes with that of another one.
+func (o *object) version(period quotaledger.Period) string {
 	if !o.exists || !o.ours {
 		return string(o.group.UID)
 	}
 	revision := int64(0)
-	if kept := ledgerIn(o.usage, month); kept != nil && kept.Revision != nil {
+	if kept := ledgerIn(o.usage, period); kept != nil && kept.Revision != nil {
 		revision = *kept.Revision
 	}
 	return fmt.Sprintf("%s/%s/%d", o.group.UID, o.usage.UID, revision)
+}
+
+// span returns a period with its end.
+func (o *object) span(period quotaledger.Period) quotaledger.Span {
+	return tier.Schedule(o.group).SpanOf(period)
 }
 
 // isLost reports whether the version is of a GroupUsage of this Group that does not exist any more.
@@ -163,24 +169,24 @@ func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals)
 	}
 	written, err := s.update(ctx, key.Group, func(o *object) error {
 		lost := o.isLost(entry.Version)
-		if !lost && o.version(key.Month) != entry.Version {
+		if !lost && o.version(key.Period) != entry.Version {
 			return ErrConflict
 		}
 		if lost || !o.exists && entry.Ledger.Unattributed != (quotaledger.Counters{}) {
 			s.reportLost(o.group, lost)
-			usageseries.Begin(&o.usage.Status, s.Clock.Now(), key.Month, totals)
+			usageseries.Begin(&o.usage.Status, s.Clock.Now(), o.span(key.Period), totals)
 		}
-		return keep(o.usage, key.Month, entry.Ledger)
-	}, &key.Month, totals)
+		return keep(o.usage, key.Period, entry.Ledger)
+	}, &key.Period, totals)
 	if err != nil {
 		return "", err
 	}
-	return written.version(key.Month), nil
+	return written.version(key.Period), nil
 }
 
-// Publish records the totals of a month whose ledger is kept elsewhere. Errors: ErrNoGroup.
+// Publish records the totals of a period whose ledger is kept elsewhere. Errors: ErrNoGroup.
 func (s *Objects) Publish(ctx context.Context, key Key, totals Totals) error {
-	_, err := s.update(ctx, key.Group, func(*object) error { return nil }, &key.Month, totals)
+	_, err := s.update(ctx, key.Group, func(*object) error { return nil }, &key.Period, totals)
 	return err
 }
 
@@ -190,17 +196,18 @@ func (s *Objects) RecordTraffic(ctx context.Context, group string) error {
 	return err
 }
 
-// Recover returns the ledger of a month of which only the totals are known. Errors: ErrNoGroup.
+// Recover returns the ledger of a period of which only the totals are known. Errors: ErrNoGroup.
 func (s *Objects) Recover(ctx context.Context, key Key) (*quotaledger.Ledger, error) {
 	read, err := s.read(ctx, key.Group)
 	if err != nil {
 		return nil, err
 	}
-	return read.recover(key.Month), nil
+	return read.recover(key.Period), nil
 }
 
-// Each calls f with the totals of a month of each group that has a GroupUsage, in these namespaces, or in all if there are none.
-func (s *Objects) Each(ctx context.Context, namespaces []string, month quotaledger.Month, f func(group string, totals Totals)) error {
+// Each calls f with the totals of the running period of each group that has a GroupUsage, in these namespaces, or in all if there
+// are none.
+func (s *Objects) Each(ctx context.Context, namespaces []string, f func(key Key, totals Totals)) error {
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
@@ -217,8 +224,9 @@ func (s *Objects) Each(ctx context.Context, namespaces []string, month quotaledg
 				if err != nil || !isAbout(usage, group) {
 					continue // it is being collected
 				}
-				if totals, known := usageseries.Of(&usage.Status, month); known {
-					f(client.ObjectKeyFromObject(usage).String(), totals)
+				key := Key{Group: client.ObjectKeyFromObject(usage).String(), Period: tier.Schedule(group).At(s.Clock.Now()).Period}
+				if totals, known := usageseries.Of(&usage.Status, key.Period); known {
+					f(key, totals)
 				}
 			}
 		}
@@ -226,8 +234,8 @@ func (s *Objects) Each(ctx context.Context, namespaces []string, month quotaledg
 	return nil
 }
 
-// update changes a GroupUsage, and records the totals of the month, if there is one, and the traffic.
-func (s *Objects) update(ctx context.Context, group string, change func(*object) error, month *quotaledger.Month, totals Totals,
+// update changes a GroupUsage, and records the totals of the period, if there is one, and the traffic.
+func (s *Objects) update(ctx context.Context, group string, change func(*object) error, period *quotaledger.Period, totals Totals,
 ) (written *object, err error) {
 	var seen usageseries.Traffic
 	if s.Traffic != nil {
@@ -248,10 +256,10 @@ func (s *Objects) update(ctx context.Context, group string, change func(*object)
 		}
 		now := s.Clock.Now()
 		o.usage.Status.GroupUID = o.group.UID
-		if month != nil {
-			usageseries.Record(&o.usage.Status, now, *month, totals)
+		if period != nil {
+			usageseries.Record(&o.usage.Status, now, o.span(*period), totals)
 		}
-		usageseries.RecordTraffic(&o.usage.Status, now, seen)
+		usageseries.RecordTraffic(&o.usage.Status, now, tier.Schedule(o.group).At(now), seen)
 		usageseries.Touch(&o.usage.Status, now)
 		err = s.write(ctx, o)
 		switch {

@@ -35,7 +35,7 @@ type kept struct {
 func keep(t *testing.T, admin client.Client, name string) *kept {
 	k := &kept{
 		T: t, admin: admin, clock: clocktesting.NewFakePassiveClock(this.Begin().Add(36 * time.Hour)), recorder: events.NewFakeRecorder(10),
-		key: store.Key{Group: "default/" + name, Month: this},
+		key: store.Key{Group: "default/" + name, Period: this},
 	}
 	k.createGroup()
 	k.replaceLeader()
@@ -121,6 +121,7 @@ func TestObjects(t *testing.T) {
 	t.Run("group created again", func(t *testing.T) { createdAgain(keep(t, admin, "again")) })
 	t.Run("restored", func(t *testing.T) { restored(keep(t, admin, "restored")) })
 	t.Run("traffic", func(t *testing.T) { trafficOf(keep(t, admin, "traffic")) })
+	t.Run("an anchor day", func(t *testing.T) { anchored(keep(t, admin, "anchored")) })
 	t.Run("each", func(t *testing.T) { each(t, keep(t, admin, "each")) })
 	t.Run("another store before", func(t *testing.T) { publishedBefore(keep(t, admin, "published")) })
 	t.Run("size", func(t *testing.T) { size(keep(t, admin, "size")) })
@@ -145,13 +146,60 @@ func series(k *kept) {
 	if !s.UpdatedAt.Time.Equal(k.clock.Now()) || s.GroupUID != k.group().UID {
 		k.Errorf("status: %+v", s)
 	}
-	late := store.Key{Group: k.key.Group, Month: last}
+	late := store.Key{Group: k.key.Group, Period: last}
 	entry = load(k, k.objects, late)
 	if _, err := k.objects.Save(k.Context(), late, entry, store.Totals{Requests: 7}); err != nil {
 		k.Fatal(err)
 	}
 	if s = k.usage().Status; len(s.Days) != 3 || s.Days[2].Day != "2026-11-30" || *s.Days[2].Requests != 7 || *s.Months[1].Requests != 7 {
 		k.Errorf("after a late report: %+v, %+v", s.Days, s.Months)
+	}
+}
+
+// anchored: the periods of a Group with an anchor day have ledgers and totals of their own, and the days of each add up to it. A
+// restart finds the running one.
+func anchored(k *kept) {
+	group := k.group()
+	group.Spec.Limits.Period = &v1alpha1.QuotaPeriod{AnchorDay: ptr.To[int32](31)}
+	if err := k.objects.Client.Update(k.Context(), group); err != nil {
+		k.Fatal(err)
+	}
+	k.clock.SetTime(time.Date(2027, 2, 27, 23, 0, 0, 0, time.UTC))
+	key := func(text string) store.Key {
+		period, err := quotaledger.ParsePeriod(text)
+		if err != nil {
+			k.Fatal(err)
+		}
+		return store.Key{Group: k.key.Group, Period: period}
+	}
+	january, february := key("2027-01-31"), key("2027-02-28")
+	save := func(key store.Key, requests uint64) {
+		entry := load(k, k.objects, key)
+		entry.Ledger.Servers = map[string]quotaledger.Counters{"one": {Requests: requests}}
+		if _, err := k.objects.Save(k.Context(), key, entry, store.Totals{Requests: requests}); err != nil {
+			k.Fatal(err)
+		}
+	}
+	save(january, 5)
+	k.clock.SetTime(time.Date(2027, 2, 28, 1, 0, 0, 0, time.UTC))
+	save(january, 8) // late
+	save(february, 3)
+	s := k.usage().Status
+	if len(s.Months) != 2 || s.Months[0].Month != "2027-02-28" || *s.Months[0].Requests != 3 || *s.Months[1].Requests != 8 {
+		k.Errorf("periods: %+v", s.Months)
+	}
+	if len(s.Days) != 2 || s.Days[0].Day != "2027-02-28" || *s.Days[0].Requests != 3 || s.Days[1].Day != "2027-02-27" || *s.Days[1].Requests != 8 {
+		k.Errorf("days: %+v", s.Days)
+	}
+	if len(s.Ledgers) != 2 || load(k, k.objects, january).Ledger.Total().Requests != 8 || load(k, k.objects, february).Ledger.Total().Requests != 3 {
+		k.Errorf("ledgers: %+v", s.Ledgers)
+	}
+	found := map[store.Key]uint64{}
+	if err := k.objects.Each(k.Context(), nil, func(key store.Key, totals store.Totals) { found[key] = totals.Requests }); err != nil {
+		k.Fatal(err)
+	}
+	if found[february] != 3 {
+		k.Errorf("found %+v", found)
 	}
 }
 
@@ -186,7 +234,7 @@ func deletedWhileUnknown(k *kept) {
 	k.save(load(k, k.objects, k.key), 100)
 	group := k.group()
 	group.Status.Usage = &v1alpha1.UsageTotals{
-		Period: this.String(), ResetsAt: metav1.NewTime(this.End()), UsageCounts: usageseries.Counts(store.Totals{Requests: 100, Bytes: 200}),
+		Period: this.String(), ResetsAt: metav1.NewTime(this.Begin().AddDate(0, 1, 0)), UsageCounts: usageseries.Counts(store.Totals{Requests: 100, Bytes: 200}),
 	}
 	if err := k.admin.Status().Update(k.Context(), group); err != nil {
 		k.Fatal(err)
@@ -213,7 +261,7 @@ func deletedWhileUnknown(k *kept) {
 	if got := load(k, k.objects, k.key); !got.Ledger.Equal(entry.Ledger) {
 		k.Errorf("%+v is left of %+v", got.Ledger, entry.Ledger)
 	}
-	if other := load(k, k.objects, store.Key{Group: k.key.Group, Month: last}); other.Ledger.Committed() != 0 {
+	if other := load(k, k.objects, store.Key{Group: k.key.Group, Period: last}); other.Ledger.Committed() != 0 {
 		k.Errorf("another month has %+v", other.Ledger)
 	}
 }
@@ -312,10 +360,10 @@ func trafficOf(k *kept) {
 func each(t *testing.T, k *kept) {
 	k.save(load(k, k.objects, k.key), 77)
 	seen := map[string]store.Totals{}
-	note := func(group string, totals store.Totals) { seen[group] = totals }
+	note := func(key store.Key, totals store.Totals) { seen[key.Group] = totals }
 	for _, namespaces := range [][]string{nil, {"kube-system", "default"}} {
 		clear(seen)
-		if err := k.objects.Each(t.Context(), namespaces, this, note); err != nil {
+		if err := k.objects.Each(t.Context(), namespaces, note); err != nil {
 			t.Fatal(err)
 		}
 		if seen[k.key.Group].Requests != 77 {
@@ -323,7 +371,7 @@ func each(t *testing.T, k *kept) {
 		}
 	}
 	clear(seen)
-	if err := k.objects.Each(t.Context(), []string{"kube-system"}, this, note); err != nil || len(seen) > 0 {
+	if err := k.objects.Each(t.Context(), []string{"kube-system"}, note); err != nil || len(seen) > 0 {
 		t.Errorf("elsewhere: %+v, %v", seen, err)
 	}
 }
@@ -345,8 +393,8 @@ func size(k *kept) {
 	totals := store.Totals{}
 	for day := range 120 {
 		k.clock.SetTime(this.Begin().AddDate(0, 0, day))
-		key := store.Key{Group: k.key.Group, Month: quotaledger.MonthOf(k.clock.Now())}
-		if key.Month != k.key.Month {
+		key := store.Key{Group: k.key.Group, Period: quotaledger.MonthOf(k.clock.Now()).Period()}
+		if key.Period != k.key.Period {
 			k.key, totals, entry = key, store.Totals{}, load(k, k.objects, key)
 		}
 		seen := usageseries.Traffic{Refusals: map[string]uint64{}, Origins: map[string]uint64{}}
@@ -391,8 +439,9 @@ func TestSchemaOfGroupUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*v1alpha1.GroupUsageStatus){
-		"a month": func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026/11"}} },
-		"a day":   func(s *v1alpha1.GroupUsageStatus) { s.Days = []v1alpha1.DayUsage{{Day: "yesterday"}} },
+		"a month":  func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026/11"}} },
+		"a period": func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026-11-1"}} },
+		"a day":    func(s *v1alpha1.GroupUsageStatus) { s.Days = []v1alpha1.DayUsage{{Day: "yesterday"}} },
 		"a number": func(s *v1alpha1.GroupUsageStatus) {
 			s.Days = []v1alpha1.DayUsage{{Day: "2026-11-01", Requests: ptr.To[int64](-1)}}
 		},

@@ -39,7 +39,7 @@ func Publish(store Store, objects *Objects, writes rate.Limit) *Published {
 	}
 }
 
-// Load implements Store. A ledger that the Store does not have, and whose month has begun in another store, begins with what is
+// Load implements Store. A ledger that the Store does not have, and whose period has begun in another store, begins with what is
 // known to be used.
 func (p *Published) Load(ctx context.Context, key Key) (Entry, error) {
 	entry, err := p.Store.Load(ctx, key)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// keepFor is how long a ledger is kept after its month.
+	// keepFor is how long a ledger is kept after its period.
 	keepFor = 62 * 24 * time.Hour
 
 	fieldVersion = ":version"
@@ -49,7 +49,7 @@ func OpenRedis(url, prefix string, clk clock.PassiveClock) (*Redis, error) {
 func (r *Redis) Close() error { return r.client.Close() }
 
 func (r *Redis) name(key Key) string {
-	return r.prefix + "usage:{" + key.Group + "}:" + key.Month.String()
+	return r.prefix + "usage:{" + key.Group + "}:" + key.Period.String()
 }
 
 // Load implements Store.
@@ -126,7 +126,7 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 
 // seconds returns how long the hash is to be kept.
 func (r *Redis) seconds(key Key) int64 {
-	return int64(max(time.Minute, key.Month.End().Add(keepFor).Sub(r.clock.Now())) / time.Second)
+	return int64(max(time.Minute, key.Period.Begin().Add(quotaledger.MaxPeriod+keepFor).Sub(r.clock.Now())) / time.Second)
 }
 
 // next returns a version that the hash has not had before, even if Redis has lost the hash.

@@ -15,13 +15,14 @@ var (
 	// ErrNoGroup is returned when the Group does not exist, or was deleted.
 	ErrNoGroup = errors.New("there is no such Group")
 	// ErrFull is returned when a ledger has more accounts than the store can take.
-	ErrFull = errors.New("too many validation servers in one month")
+	ErrFull = errors.New("too many validation servers in one period")
 )
 
 // Key names a ledger.
 type Key struct {
 	Group string // namespace/name
-	Month quotaledger.Month
+	// Period is one of the Group's quotas.
+	Period quotaledger.Period
 }
 
 // Entry is a ledger as it was loaded or saved.

@@ -42,8 +42,8 @@ func TestStores(t *testing.T) {
 }
 
 var (
-	last = quotaledger.MonthOf(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	this = last.Next()
+	last = quotaledger.PeriodFrom(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	this = quotaledger.PeriodFrom(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
 )
 
 // roundTrip writes any ledgers over each other and reads them back; only the latest version can be replaced.
@@ -57,7 +57,7 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 		}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		key := store.Key{Group: group(), Month: this}
+		key := store.Key{Group: group(), Period: this}
 		entry := load(rt, s, key)
 		if !entry.Ledger.Equal(&quotaledger.Ledger{}) {
 			rt.Fatalf("a new one has %+v", entry.Ledger)
@@ -97,7 +97,7 @@ func load(t interface{ Fatal(args ...any) }, s store.Store, key store.Key) store
 // oneWins has many writers at the same time, each adding one to what it has read.
 func oneWins(t *testing.T, s store.Store, group string) {
 	const writers, each = 4, 5
-	key := store.Key{Group: group, Month: this}
+	key := store.Key{Group: group, Period: this}
 	var writing sync.WaitGroup
 	for range writers {
 		writing.Go(func() {
@@ -128,17 +128,17 @@ func oneWins(t *testing.T, s store.Store, group string) {
 
 // months tests that the ledgers of this month and of the last are separate, whichever is written first.
 func months(t *testing.T, s store.Store, group string) {
-	for i, month := range []quotaledger.Month{last, this, last, this} {
-		key := store.Key{Group: group, Month: month}
+	for i, period := range []quotaledger.Period{last, this, last, this} {
+		key := store.Key{Group: group, Period: period}
 		entry := load(t, s, key)
 		entry.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: uint64(10*i + 1)}}}
 		if _, err := s.Save(t.Context(), key, entry, store.Totals{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for month, want := range map[quotaledger.Month]uint64{last: 21, this: 31} {
-		if got := load(t, s, store.Key{Group: group, Month: month}).Ledger.Total().Requests; got != want {
-			t.Errorf("%s has %d, want %d", month, got, want)
+	for period, want := range map[quotaledger.Period]uint64{last: 21, this: 31} {
+		if got := load(t, s, store.Key{Group: group, Period: period}).Ledger.Total().Requests; got != want {
+			t.Errorf("%s has %d, want %d", period, got, want)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func openObjects(t *testing.T) (store.Store, func() string) {
 	admin := startAPI(t)
 	n := 0
 	s := objects(admin)
-	missing := store.Key{Group: "default/missing", Month: this}
+	missing := store.Key{Group: "default/missing", Period: this}
 	if _, err := s.Load(t.Context(), missing); !errors.Is(err, store.ErrNoGroup) {
 		t.Errorf("without a Group: %v", err)
 	}

@@ -1,4 +1,4 @@
-// Package totals knows what was used of Groups this month, and when their status has to show it: at most once a minute for each
+// Package totals knows what was used of Groups in the running period, and when their status has to show it: at most once a minute for each
 // Group, and so seldom for all of them that the API server does not notice it. Only the reconciler of Groups writes their status.
 package totals
 
@@ -18,6 +18,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
@@ -46,7 +47,7 @@ type Board struct {
 }
 
 type totals struct {
-	month   quotaledger.Month
+	period  quotaledger.Span
 	totals  usageseries.Totals
 	written time.Time // when the status showed them last
 	due     bool      // the status is to show them now
@@ -71,23 +72,24 @@ func (b *Board) OnDue(notify func(name types.NamespacedName)) {
 	b.notify = notify
 }
 
-// Set sets what was used of a group, namespace/name, in a month.
-func (b *Board) Set(ctx context.Context, group string, month quotaledger.Month, used usageseries.Totals) {
-	b.set(ctx, group, month, used, true)
+// Set sets what was used of a group, namespace/name, in a period.
+func (b *Board) Set(ctx context.Context, group string, period quotaledger.Period, used usageseries.Totals) {
+	b.set(ctx, group, period, used, true)
 }
 
 // Begin is Set for a group of which nothing newer is known.
-func (b *Board) Begin(ctx context.Context, group string, month quotaledger.Month, used usageseries.Totals) {
-	b.set(ctx, group, month, used, false)
+func (b *Board) Begin(ctx context.Context, group string, period quotaledger.Period, used usageseries.Totals) {
+	b.set(ctx, group, period, used, false)
 }
 
-func (b *Board) set(ctx context.Context, group string, month quotaledger.Month, used usageseries.Totals, newer bool) {
+func (b *Board) set(ctx context.Context, group string, period quotaledger.Period, used usageseries.Totals, newer bool) {
 	name := nameOf(group)
 	is := b.group(ctx, name)
-	if is == nil || is.Status.Usage != nil && is.Status.Usage.Period > month.String() {
-		return // it was deleted, or shows a later month
+	if is == nil || is.Status.Usage != nil && is.Status.Usage.Period > period.String() {
+		return // it was deleted, or shows a later period
 	}
-	now, usage := b.clock.Now(), usageOf(month, used)
+	span := tier.Schedule(is).SpanOf(period)
+	now, usage := b.clock.Now(), usageOf(span, used)
 	urgent := b.crossed(is, usage, now)
 	b.mu.Lock()
 	t := b.groups[group]
@@ -95,11 +97,11 @@ func (b *Board) set(ctx context.Context, group string, month quotaledger.Month, 
 	case t == nil:
 		t = &totals{}
 		b.groups[group] = t
-	case !newer, month.Begin().Before(t.month.Begin()):
+	case !newer, span.Begin().Before(t.period.Begin()):
 		b.mu.Unlock()
 		return
 	}
-	t.month, t.totals = month, used
+	t.period, t.totals = span, used
 	wait, asked := t.written.Add(interval).Sub(now), t.due
 	t.due = t.due || urgent
 	notify := b.notify
@@ -118,11 +120,11 @@ func nameOf(group string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-func (t *totals) usage() *v1alpha1.UsageTotals { return usageOf(t.month, t.totals) }
+func (t *totals) usage() *v1alpha1.UsageTotals { return usageOf(t.period, t.totals) }
 
-func usageOf(month quotaledger.Month, used usageseries.Totals) *v1alpha1.UsageTotals {
+func usageOf(period quotaledger.Span, used usageseries.Totals) *v1alpha1.UsageTotals {
 	return &v1alpha1.UsageTotals{
-		Period: month.String(), ResetsAt: metav1.NewTime(month.End()), UsageCounts: usageseries.Counts(used),
+		Period: period.String(), ResetsAt: metav1.NewTime(period.End()), UsageCounts: usageseries.Counts(used),
 	}
 }
 

@@ -31,9 +31,9 @@ func TestPublicRequests(t *testing.T) {
 	if seen.Public != 12 || seen.IsEmpty() {
 		t.Fatalf("%+v", seen)
 	}
-	status := &v1alpha1.GroupUsageStatus{}
-	usageseries.RecordTraffic(status, now, seen)
-	usageseries.RecordTraffic(status, now.Add(24*time.Hour), seen)
+	status, month := &v1alpha1.GroupUsageStatus{}, quotaledger.Schedule{}.At(now)
+	usageseries.RecordTraffic(status, now, month, seen)
+	usageseries.RecordTraffic(status, now.Add(24*time.Hour), month, seen)
 	if months := status.Months; len(months) != 1 || *months[0].PublicRequests != 24 || months[0].Requests != nil {
 		t.Errorf("months: %+v", months)
 	}

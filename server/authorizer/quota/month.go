@@ -6,6 +6,7 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -16,22 +17,24 @@ const (
 	allowanceDuration = 5 * time.Minute
 	// refusedPause is how long a refused report is not sent again.
 	refusedPause = 30 * time.Second
+	// refuseFor is how long requests are refused that cost more than is left, before the manager is asked again.
+	refuseFor = 10 * time.Second
 	// maxWanted keeps sums in range.
 	maxWanted = 1 << 40
 )
 
-// month has the counters of one group in one month.
+// month has the counters of one group in one period, which is as a rule a month.
 //
 // Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
 //
 //   - leased minus left is what was spent. leased and left are changed together, under mu, only by allow, which adds the same
-//     to both, and giveBack, which subtracts the same from both. Spending lowers left alone, by one, in one atomic step. So
+//     to both, and giveBack, which subtracts the same from both. Spending lowers left alone, by what a request costs, in one atomic step. So
 //     for everybody who reads both under mu, what was spent never decreases; and a recall cannot lose a request that is spent
 //     at the same time: giveBack takes what is left in one step, and the request has been spent before it or finds nothing.
 //   - left is never negative: take decrements only what is positive, and nothing else decrements, except giveBack to zero.
 //   - sequence only grows. leased grows only with an allowance of a later sequence, to what that one grants, and shrinks only by
 //     giveBack. After closed is set, it does not grow, so nothing is spent any more: the manager may lease the rest to others.
-//   - A request is counted once: it is spent from left, or it adds one to free (it needed no allowance) or to unconfirmed
+//   - A request is counted once: it is spent from left, or it adds its cost to free (it needed no allowance) or to unconfirmed
 //     (it needed one, and there was none). requests of a report is the sum of the three. free, unconfirmed and bytes only
 //     grow.
 //   - use reads the counters one after another while requests go on. It never counts a request that was not allowed, and
@@ -43,7 +46,7 @@ const (
 //     afterwards (see await), so it cannot miss an allowance that arrives in between.
 type month struct {
 	group, period string
-	begins, ends  int64 // Unix milliseconds of the manager's clock
+	begins        int64 // Unix milliseconds of the manager's clock
 
 	left                     atomic.Int64 // what may still be spent
 	low                      atomic.Int64 // when left gets there, it is time to ask for more
@@ -52,7 +55,9 @@ type month struct {
 
 	mu               sync.Mutex
 	leased, sequence uint64
-	moreWanted       bool          // a request needs more than is left
+	needed           uint64        // the cost of the most expensive request that has found less left since the allowance was raised
+	refuseFrom       uint64        // the cost from which on requests are refused, because less is left of the quota; 0 if that is not known
+	refuseUntil      time.Time     // when that is asked about again: others may have returned something
 	unresponsive     bool          // the manager did not respond when it was asked last
 	changed          chan struct{} // closed with the manager's next message
 	raised           time.Time     // when the allowance was raised last
@@ -68,34 +73,44 @@ type use struct {
 	closed                                                bool
 }
 
-func newMonth(group string, at time.Time) *month {
-	at = at.UTC()
-	begin := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-	return &month{
-		group: group, period: begin.Format("2006-01"), changed: make(chan struct{}),
-		begins: begin.UnixMilli(), ends: begin.AddDate(0, 1, 0).UnixMilli(),
-	}
+func newMonth(group string, period quotaledger.Period) *month {
+	return &month{group: group, period: period.String(), changed: make(chan struct{}), begins: period.Begin().UnixMilli()}
 }
 
-// take spends one request. It reports low when it is time to ask for more.
-func (m *month) take() (spent, low bool) {
+// take spends what a request costs. It reports low when it is time to ask for more.
+func (m *month) take(cost int64) (spent, low bool) {
 	for {
 		left := m.left.Load()
-		if left <= 0 {
+		if left < cost {
 			return false, false
 		}
-		if m.left.CompareAndSwap(left, left-1) {
-			return true, left-1 == m.low.Load()
+		if m.left.CompareAndSwap(left, left-cost) {
+			at := m.low.Load()
+			return true, left > at && left-cost <= at
 		}
 	}
 }
 
-// wantsMore records that more is needed. It returns a channel that is closed when the manager responds, and whether the manager
-// did not respond the last time.
-func (m *month) wantsMore() (changed <-chan struct{}, unresponsive bool) {
+// isTooMuch reports whether less than the cost is left of the quota, as far as is known.
+func (m *month) isTooMuch(cost uint64, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.moreWanted = true
+	return m.refuses(cost, now)
+}
+
+// refuses is isTooMuch for a caller that holds mu.
+func (m *month) refuses(cost uint64, now time.Time) bool {
+	return m.refuseFrom > 0 && cost >= m.refuseFrom && now.Before(m.refuseUntil)
+}
+
+// wantsMore records that more is needed than is left. It returns a channel that is closed when the manager responds, and whether the manager
+// did not respond the last time.
+func (m *month) wantsMore(cost uint64, now time.Time) (changed <-chan struct{}, unresponsive bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.refuses(cost, now) { // otherwise nothing would be leased for cheaper ones
+		m.needed = max(m.needed, cost)
+	}
 	return m.changed, m.unresponsive
 }
 
@@ -123,12 +138,16 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 			m.leased = a.GetLeased()
 			m.low.Store(left / 2)
 			m.raised, m.spentThen = now, m.leased-uint64(left)
-			m.moreWanted = false
+			m.needed = 0 // who still waits says so again
 		}
 	}
 	if a.GetRecall() && a.GetSequence() == m.sequence {
 		m.giveBack()
 		report = true
+	}
+	m.refuseFrom, m.refuseUntil = a.GetRefuseFrom(), now.Add(refuseFor)
+	if m.refuses(m.needed, now) {
+		m.needed = 0
 	}
 	m.exhausted.Store(a.GetState() == syncv1.QuotaState_QUOTA_STATE_EXHAUSTED)
 	if r := a.GetRecorded(); r != nil {
@@ -163,16 +182,17 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	}
 	is := m.use()
 	is.closed = closing && (is != use{})
-	wants := uint64(0)
+	wants, needs := uint64(0), uint64(0)
 	if !closing {
 		wants = m.wants(is.spent, now)
+		needs = m.needed
 	}
 	if is == m.recorded && wants == 0 && (!whole || m.sequence == 0) {
 		return nil
 	}
 	return &syncv1.GroupUse{
 		Group: m.group, Period: m.period, Requests: is.requests, Bytes: is.bytes, UnconfirmedRequests: is.unconfirmed,
-		Leased: is.leased, Sequence: is.sequence, Spent: is.spent, Wants: wants, Closed: is.closed,
+		Leased: is.leased, Sequence: is.sequence, Spent: is.spent, Wants: wants, Needs: needs, Closed: is.closed,
 	}
 }
 
@@ -181,17 +201,18 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 // mu.
 func (m *month) wants(spent uint64, now time.Time) uint64 {
 	left := m.left.Load()
+	lacks := m.needed - min(m.needed, uint64(left))
 	switch {
 	case m.exhausted.Load():
 		return 1
-	case left > m.low.Load(), left == 0 && !m.moreWanted:
+	case lacks == 0 && (left > m.low.Load() || left == 0):
 		return 0
 	case m.raised.IsZero():
-		return minWanted
+		return max(minWanted, lacks)
 	}
 	elapsed := max(now.Sub(m.raised), time.Millisecond)
 	pace := float64(spent-m.spentThen) / float64(elapsed)
-	return max(minWanted, uint64(min(pace*float64(allowanceDuration), maxWanted)))
+	return max(minWanted, lacks, uint64(min(pace*float64(allowanceDuration), maxWanted)))
 }
 
 // isReported reports whether the manager has persisted the counters as they are, or refuses to.

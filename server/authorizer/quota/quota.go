@@ -1,5 +1,5 @@
-// Package quota counts what groups use in a calendar month (UTC), and spends the allowances that the manager leases to this
-// server. Months are those of the manager's clock. See docs/design/0009-quotas.md.
+// Package quota counts what groups use in a period, as a rule a calendar month (UTC), and spends the allowances that the manager
+// leases to this server. Periods are those of the manager's clock. See docs/design/0009-quotas.md.
 package quota
 
 import (
@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -36,14 +37,16 @@ const (
 //   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and report
 //     sends after it has added to it. A value in wake while urgent is empty does no harm.
 //   - closed, once set, stays set. A report that was made before it is superseded by one that is made afterwards.
-//   - offset and connected are hints: a stale value counts a request in the month that has just ended, or makes one request
+//   - offset and connected are hints: a stale value counts a request in the period that has just ended, or makes one request
 //     wait, or not wait, for the manager.
+//   - schedules does not change after Follow, which is called before anything is counted.
 type Tracker struct {
 	incarnation string
 	metrics     *metrics
 	offset      atomic.Int64 // the manager's clock minus ours, in milliseconds
 	connected   atomic.Bool
 	groups      sync.Map // of *group by its identity
+	schedules   func(identity string) quotaledger.Schedule
 	wake        chan struct{}
 
 	counting sync.Mutex // held while usage from elsewhere is counted
@@ -53,67 +56,85 @@ type Tracker struct {
 	closed bool
 }
 
-// group has the counters of the current month, and of earlier months for as long as there is anything to report of them.
+// group has the counters of the current period, and of earlier ones for as long as there is anything to report of them.
 //
-// Invariants: current, which is read without the lock, is nil or was one of months when it was set; a request that uses it
-// checks that it is the month of the instant. Only the holder of mu changes current, months and dropped. Elements of months
-// are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once dropped is set, the group
-// is not in Tracker.groups and months is empty: a request that has still found the group looks it up again, so that nothing
-// is counted here.
+// Invariants: current, which is read without the lock, is nil or has one that was in months when it was set; a request that uses
+// it checks that it is that of the instant, by the schedule that the group has now. Only the holder of mu changes current, months
+// and dropped. Elements of months are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once
+// dropped is set, the group is not in Tracker.groups and months is empty: a request that has still found the group looks it up
+// again, so that nothing is counted here.
 type group struct {
 	identity string
-	current  atomic.Pointer[month]
+	current  atomic.Pointer[running]
 
 	mu      sync.Mutex
 	months  []*month
 	dropped bool
 }
 
+// running is a month of counters as long as it lasts by a schedule. It does not change.
+type running struct {
+	*month
+
+	schedule quotaledger.Schedule
+	ends     int64 // Unix milliseconds of the manager's clock
+}
+
+func (r *running) has(millis int64) bool { return r.begins <= millis && millis < r.ends }
+
 // New returns a Tracker of a new incarnation, in which nothing is counted.
 func New(registry prometheus.Registerer) *Tracker {
-	return &Tracker{incarnation: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{}}
+	return &Tracker{
+		incarnation: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{},
+		schedules: func(string) quotaledger.Schedule { return quotaledger.Schedule{} },
+	}
+}
+
+// Follow sets what knows when the periods of groups begin. Without it, those of groups that requests do not say are calendar months.
+func (t *Tracker) Follow(schedules func(identity string) quotaledger.Schedule) {
+	t.schedules = schedules
 }
 
 // Incarnation distinguishes this run of the server from others.
 func (t *Tracker) Incarnation() string { return t.incarnation }
 
-// Spend counts a request of the group that is allowed otherwise. If the quota denies it, Spend returns why: the quota is used
-// up for the duration, or it is not known whether it is. It waits for the manager if that may help.
-func (t *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
-	m := t.month(of.Identity, now)
+// Spend counts a request of the group that is allowed otherwise as so many as it costs. If the quota denies it, Spend returns why:
+// less than that is left of the quota for the duration, or it is not known whether it is. It waits for the manager if that may help.
+func (t *Tracker) Spend(ctx context.Context, of *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
 	limits := &of.Limits
+	m := t.of(of.Identity, limits.Schedule, now)
 	switch {
 	case limits.Metered || !limits.RequestQuota && !limits.ByteQuota:
-		m.free.Add(1)
+		m.free.Add(cost)
 		return decision.Allowed, 0
-	case !limits.RequestQuota:
+	case !limits.RequestQuota, cost == 0 && limits.ByteQuota:
 		if m.exhausted.Load() {
 			return t.exceeded(m, now)
 		}
-		m.free.Add(1)
+		m.free.Add(cost)
 		return decision.Allowed, 0
 	}
-	if spent, low := m.take(); spent {
+	if spent, low := m.take(int64(cost)); spent {
 		if low {
-			t.report(m)
+			t.report(m.month)
 		}
 		return decision.Allowed, 0
 	}
-	return t.await(ctx, m, limits.DenyUnknown, now)
+	return t.await(ctx, m, cost, limits.DenyUnknown, now)
 }
 
-// await is Spend when no allowance is left.
-func (t *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
+// await is Spend when the allowance that is left is less than the cost.
+func (t *Tracker) await(ctx context.Context, m *running, cost uint64, deny bool, now time.Time) (decision.Code, time.Duration) {
 	var timeout <-chan time.Time
 	for {
-		changed, unresponsive := m.wantsMore()
-		if spent, _ := m.take(); spent {
+		changed, unresponsive := m.wantsMore(cost, now)
+		if spent, _ := m.take(int64(cost)); spent {
 			return decision.Allowed, 0
 		}
-		if m.exhausted.Load() {
+		if m.exhausted.Load() || m.isTooMuch(cost, now) {
 			return t.exceeded(m, now)
 		}
-		t.report(m)
+		t.report(m.month)
 		if !t.connected.Load() || unresponsive {
 			break
 		}
@@ -138,12 +159,12 @@ func (t *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time)
 		t.metrics.unavailable.Inc()
 		return decision.QuotaUnavailable, retryAfter
 	}
-	m.unconfirmed.Add(1)
-	t.metrics.unconfirmed.Inc()
+	m.unconfirmed.Add(cost)
+	t.metrics.unconfirmed.Add(float64(cost))
 	return decision.Allowed, 0
 }
 
-func (t *Tracker) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
+func (t *Tracker) exceeded(m *running, now time.Time) (decision.Code, time.Duration) {
 	t.metrics.exceeded.Inc()
 	return decision.QuotaExceeded, time.Duration(m.ends-t.managerMillis(now)) * time.Millisecond
 }
@@ -184,41 +205,57 @@ func (t *Tracker) SetConnected(connected bool) { t.connected.Store(connected) }
 
 func (t *Tracker) managerMillis(now time.Time) int64 { return now.UnixMilli() + t.offset.Load() }
 
-// month returns the counters of the current month by the manager's clock.
-func (t *Tracker) month(identity string, now time.Time) *month {
+// of returns the counters of the running period by the manager's clock.
+func (t *Tracker) of(identity string, schedule quotaledger.Schedule, now time.Time) *running {
 	millis := t.managerMillis(now)
 	for {
-		known, ok := t.groups.Load(identity)
-		if !ok {
-			known, _ = t.groups.LoadOrStore(identity, &group{identity: identity})
-		}
-		g, _ := known.(*group)
-		if m := g.current.Load(); m != nil && m.begins <= millis && millis < m.ends {
+		g := t.group(identity)
+		if m := g.current.Load(); m != nil && m.schedule == schedule && m.has(millis) {
 			return m
 		}
-		if m := g.roll(millis); m != nil {
+		if m := g.roll(schedule, millis); m != nil {
 			return m
 		}
 	}
 }
 
-// roll makes the month of an instant the current one. It returns nil if the group was dropped meanwhile.
-func (g *group) roll(millis int64) *month {
+// month is of for a group of which only the name is known. A change of its schedule takes effect when the running period ends.
+func (t *Tracker) month(identity string, now time.Time) *running {
+	if m := t.group(identity).current.Load(); m != nil && m.has(t.managerMillis(now)) {
+		return m
+	}
+	return t.of(identity, t.schedules(identity), now)
+}
+
+func (t *Tracker) group(identity string) *group {
+	known, ok := t.groups.Load(identity)
+	if !ok {
+		known, _ = t.groups.LoadOrStore(identity, &group{identity: identity})
+	}
+	g, _ := known.(*group)
+	return g
+}
+
+// roll makes the period of an instant the current one. It returns nil if the group was dropped meanwhile.
+func (g *group) roll(schedule quotaledger.Schedule, millis int64) *running {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.dropped {
 		return nil
 	}
+	span := schedule.At(time.UnixMilli(millis))
+	now := &running{schedule: schedule, ends: span.End().UnixMilli()}
 	for _, m := range g.months {
-		if m.begins <= millis && millis < m.ends {
-			g.current.Store(m)
-			return m
+		if m.begins == span.Begin().UnixMilli() {
+			now.month = m
 		}
 	}
-	m := newMonth(g.identity, time.UnixMilli(millis))
-	g.months = append(g.months, m)
-	g.current.Store(m)
-	return m
+	if now.month == nil {
+		now.month = newMonth(g.identity, span.Period)
+		g.months = append(g.months, now.month)
+	}
+	g.current.Store(now)
+	return now
 }
 
 // report makes the syncclient report the month soon.

@@ -88,23 +88,26 @@ func (t *Tracker) each(f func(m *month)) {
 	})
 }
 
-// forget drops months of which the manager accepts no reports any more, which are those before the last month, and groups that
-// have no other month. So the groups of two months are kept, not all that there ever were. A group that was deleted is kept as
+// forget drops periods of which the manager accepts no reports any more, which are those before the last one, and groups that
+// have no other. So the groups of two periods are kept, not all that there ever were. A group that was deleted is kept as
 // long, because its counters continue if it is created again.
 func (t *Tracker) forget(millis int64) {
-	at := time.UnixMilli(millis).UTC()
-	last := time.Date(at.Year(), at.Month()-1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-	t.groups.Range(func(identity, value any) bool {
+	t.groups.Range(func(_, value any) bool {
 		g, _ := value.(*group)
+		schedule := t.schedules(g.identity)
+		last := schedule.Before(schedule.At(time.UnixMilli(millis))).Begin().UnixMilli()
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if len(g.months) > 0 && g.months[0].ends > last {
+		if m := g.current.Load(); m != nil && m.has(millis) { // the schedule may have been changed meanwhile
+			last = min(last, m.begins)
+		}
+		if len(g.months) > 0 && g.months[0].begins >= last {
 			return true
 		}
-		g.months = slices.DeleteFunc(slices.Clone(g.months), func(m *month) bool { return m.ends <= last })
+		g.months = slices.DeleteFunc(slices.Clone(g.months), func(m *month) bool { return m.begins < last })
 		if len(g.months) == 0 {
 			g.dropped = true
-			t.groups.Delete(identity)
+			t.groups.Delete(g.identity)
 		}
 		return true
 	})

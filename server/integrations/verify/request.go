@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -50,8 +51,17 @@ func (q *verifyRequest) request(keys *credential.Locations) (authorizer.Request,
 		request.Credential = given
 	}
 	request.TrustedProject = q.Project
+	if q.Cost != nil {
+		if *q.Cost < 0 || *q.Cost > quotaledger.MaxCost {
+			return authorizer.Request{}, fmt.Errorf("cost: write a whole number from 0 to %d", quotaledger.MaxCost)
+		}
+		request.HasCost, request.Cost = true, uint32(*q.Cost)
+	}
 	return request, nil
 }
+
+// errUntrustedCost is for whoever could let requests count as nothing, or use up the quota of others.
+var errUntrustedCost = errors.New("cost: only an application that the server trusts may say it; leave it out, or add its address to --trusted-proxies")
 
 // target returns the parts of the URL as they were written: nothing is decoded, so that the decision sees what an HTTP
 // server would see.

@@ -46,7 +46,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	if peer := clientaddr.Peer(r.RemoteAddr); !h.clients.Trusts(peer) || h.clients.Trusts(request.Client) {
+	peer := clientaddr.Peer(r.RemoteAddr)
+	if request.HasCost && !h.clients.Trusts(peer) {
+		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
+		refuse(w, errUntrustedCost)
+		return
+	}
+	if !h.clients.Trusts(peer) || h.clients.Trusts(request.Client) {
 		request.Client = netip.Addr{} // as in all integrations: it is unknown, and failures are not counted
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -1,17 +1,21 @@
 package verify
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
@@ -87,6 +91,10 @@ func TestInvalidRequestsNameTheField(t *testing.T) {
 		{`{"key":"KEY","method":"GET","url":"https://a@b/"}`, "url: "},
 		{`{"key":"KEY","method":"GET","url":"https://a/","path":"/"}`, "url: "},
 		{`{"key":"KEY","method":1,"path":"/x"}`, "method: "},
+		{`{"key":"KEY","method":"GET","path":"/x","cost":-1}`, "cost: "},
+		{`{"key":"KEY","method":"GET","path":"/x","cost":1001}`, "cost: "},
+		{`{"key":"KEY","method":"GET","path":"/x","cost":1.5}`, "cost: "},
+		{`{"key":"KEY","method":"GET","path":"/x","cost":"1"}`, "cost: "},
 		{`{"key":["KEY"],"method":"GET","path":"/x"}`, "key"},
 		{`{"key":{"KEY":"KEY"},"method":"GET","path":"/x"}`, "key"},
 		{`{"headers":{"authorization":{"KEY":1}},"method":"GET","path":"/x"}`, "headers"},
@@ -154,5 +162,40 @@ func TestOnlyTrustedApplicationsReportAddresses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// spender notes what requests cost.
+type spender struct{ costs []uint64 }
+
+func (s *spender) Spend(_ context.Context, _ *decision.Group, cost uint64, _ time.Time) (decision.Code, time.Duration) {
+	s.costs = append(s.costs, cost)
+	return decision.Allowed, 0
+}
+
+func (*spender) Sent(string, uint64, time.Time) {}
+
+// TestOnlyTrustedApplicationsSayCosts: anybody else could have requests count as nothing, or use up the quota.
+func TestOnlyTrustedApplicationsSayCosts(t *testing.T) {
+	for prefix, trusted := range map[string]bool{"10.0.0.0/8": false, "127.0.0.0/8": true} {
+		counted, minted, mux := &spender{}, fixture.Mint(t), http.NewServeMux()
+		Register(mux, fixture.Authorizer(t, fixture.Update(minted), authorizer.WithQuota(counted)),
+			clientaddr.New([]netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.HeaderXForwardedFor))
+		server := httptest.NewServer(mux)
+		t.Cleanup(server.Close)
+		for _, cost := range []string{`,"cost":0`, `,"cost":1000`, ``, `,"cost":null`} {
+			status, body := post(t, server.URL+"/v1/verify", `{"key":"`+minted.Reveal()+`","method":"GET","path":"/x"`+cost+`}`)
+			refused := !trusted && (cost == `,"cost":0` || cost == `,"cost":1000`)
+			if refused && (status != http.StatusBadRequest || !strings.Contains(body, "--trusted-proxies")) || !refused && status != http.StatusOK {
+				t.Errorf("%s of %s: %d %s", cost, prefix, status, body)
+			}
+		}
+		want := []uint64{1, 1}
+		if trusted {
+			want = []uint64{0, 1000, 1, 1}
+		}
+		if !slices.Equal(counted.costs, want) {
+			t.Errorf("%s: %v, want %v", prefix, counted.costs, want)
+		}
 	}
 }

@@ -165,6 +165,6 @@ func (s *store) fail(broken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken = nil; broken {
-		s.broken = errors.New("the API server is away")
+		s.broken = errors.New("the API server is unreachable")
 	}
 }

@@ -23,7 +23,7 @@ type Source interface {
 
 // Log is the log of a Group.
 type Log struct {
-	// Key names the log for ever: a Group that is created anew has another one.
+	// Key names the log for ever: a Group that is created again has another one.
 	Key string
 	// Labels are those of the Group.
 	Labels labels.Set

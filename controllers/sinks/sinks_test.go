@@ -50,8 +50,8 @@ func TestEverythingArrivesInOrder(t *testing.T) {
 	}
 }
 
-// TestReceiverIsAwayForAnHour: it gets everything, and is not asked all the time meanwhile.
-func TestReceiverIsAwayForAnHour(t *testing.T) {
+// TestReceiverIsUnreachableForAnHour: it gets everything, and is not asked all the time meanwhile.
+func TestReceiverIsUnreachableForAnHour(t *testing.T) {
 	for _, kind := range []config.Type{config.Webhook, config.CloudEvents} {
 		t.Run(string(kind), func(t *testing.T) {
 			w, r := newWorld(t), newReceiver(t)
@@ -81,7 +81,7 @@ func TestReceiverIsAwayForAnHour(t *testing.T) {
 	}
 }
 
-// TestUnreliableReceiver: whatever it answers, and also if it takes events and its response is lost, it ends with each event once and in
+// TestUnreliableReceiver: regardless of what it answers, and also if it takes events and its response is lost, it ends with each event once and in
 // order.
 func TestUnreliableReceiver(t *testing.T) {
 	for _, kind := range []config.Type{config.Webhook, config.CloudEvents} {
@@ -325,8 +325,8 @@ func TestPositionsAreWrittenSeldom(t *testing.T) {
 	w.Expect(w.store.count()).To(BeNumerically("<=", int(passed/(3*time.Second))+2))
 }
 
-// TestStoreIsAway: events are sent meanwhile; nothing is sent before it is known from where.
-func TestStoreIsAway(t *testing.T) {
+// TestStoreIsUnreachable: events are sent meanwhile; nothing is sent before it is known from where.
+func TestStoreIsUnreachable(t *testing.T) {
 	w, r := newWorld(t), newReceiver(t)
 	name := w.sink(r, config.Webhook, nil).Name
 	w.logs.append("acme", 3, noon, "a")
@@ -420,7 +420,7 @@ func TestNothingIsSentAfterTheLeaseIsLost(t *testing.T) {
 	w.Expect(w.metric("keyward_sink_lag_seconds", w.sinks[0].Name)).To(Equal(-1.0), "the next leader has it")
 }
 
-// TestSecretsAreNotLogged: nor does a metric have one, whatever fails.
+// TestSecretsAreNotLogged: nor does a metric have one, regardless of what fails.
 func TestSecretsAreNotLogged(t *testing.T) {
 	w, r := newWorld(t), newReceiver(t)
 	headers := filepath.Join(t.TempDir(), "headers")

@@ -31,7 +31,7 @@ const (
 )
 
 // NewClient returns a client that follows no redirect, uses no proxy, and connects to no address that the policy forbids. A proxy of the
-// environment would connect to whatever it is asked for.
+// environment would connect to any address it is asked for.
 func NewClient(o Options) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName}
 	if o.CAFile != "" {

@@ -5,9 +5,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func (a *arrivals) text() (int, string) {
 }
 
 // TestBrowserEmbeds opens a page with an iframe, an image, a video, events and WebSockets in Chromium, whose keys are in URLs
-// and subprotocols. They work on an allowed page. The content server sees no key, and neither does a Referer have one. On a
+// and subprotocols. They work on an allowed page. The content server sees no key, neither does a Referer have one, nor a log. On a
 // foreign page nothing reaches the content server.
 func TestBrowserEmbeds(t *testing.T) {
 	program := installed(t, "chromium")
@@ -56,44 +57,50 @@ func TestBrowserEmbeds(t *testing.T) {
 		rw.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(rw, "<!doctype html><title>a page</title><link rel=icon href=data:,>")
 	}))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := "http://cdn.acme.example:" + portOf(listener.Addr().String())
-	var content, sent arrivals
-	w := newWorldOf(t, embeddedContent(&content), "http://www.acme.example:"+portOf(pages), front)
-	proxy := &httptest.Server{Listener: listener, Config: &http.Server{ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			sent.note(&http.Request{Method: r.Method, Header: http.Header{"Referer": r.Header["Referer"]}})
-			w.proxy.ServeHTTP(rw, r)
-		})}}
-	proxy.Start()
-	t.Cleanup(proxy.Close)
-	browser := openBrowser(t, program)
+	for _, g := range slices.Concat([]gateway{own}, gateways) {
+		t.Run(g.name, func(t *testing.T) {
+			var content, sent arrivals
+			address := ""
+			front := "http://cdn.acme.example:" + portOf(serve(t, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				sent.note(&http.Request{Method: r.In.Method, Header: http.Header{"Referer": r.In.Header["Referer"]}})
+				r.SetURL(&url.URL{Scheme: "http", Host: address})
+				r.Out.Host = r.In.Host
+			}}))
+			w := newWorldOf(t, embeddedContent(&content), "http://www.acme.example:"+portOf(pages), front)
+			w.keysInURLs = true
+			address = g.start(t, w)
+			waitFor(t, address)
+			browser := openBrowser(t, program)
 
-	got := browser.embed(t, "http://www.acme.example:"+portOf(pages), front, w.embed)
-	want := embedded{Image: "load", Frame: "inner load", Video: "error", Events: "an event", Marker: "keyward",
-		Alone: "keyward.key." + w.embed, Chat: "chat"}
-	if got != want {
-		t.Errorf("the page sees %+v", got)
-	}
-	n, text := content.text()
-	if n < 8 || strings.Contains(text, w.embed) || !strings.Contains(text, "Range:[bytes=0-") {
-		t.Errorf("the content server sees %d requests:\n%s", n, strings.ReplaceAll(text, w.embed, "{KEY}"))
-	}
-	if n, text := sent.text(); n < 8 || strings.Contains(text, w.embed) {
-		t.Errorf("a Referer has the key:\n%s", strings.ReplaceAll(text, w.embed, "{KEY}"))
-	}
+			got := browser.embed(t, "http://www.acme.example:"+portOf(pages), front, w.embed)
+			want := embedded{Image: "load", Frame: "inner load", Video: "error", Events: "an event", Marker: "keyward",
+				Alone: "keyward.key." + w.embed, Chat: "chat"}
+			if got != want {
+				t.Errorf("the page sees %+v", got)
+			}
+			n, text := content.text()
+			if n < 8 || strings.Contains(text, w.embed) || !strings.Contains(text, "Range:[bytes=0-") {
+				t.Errorf("the content server sees %d requests:\n%s", n, strings.ReplaceAll(text, w.embed, "{KEY}"))
+			}
+			if n, text := sent.text(); n < 8 || strings.Contains(text, w.embed) {
+				t.Errorf("a Referer has the key:\n%s", strings.ReplaceAll(text, w.embed, "{KEY}"))
+			}
+			for _, log := range w.logs {
+				if text := log.text(t); strings.Contains(text, w.embed) {
+					t.Errorf("a log has the key:\n%s", strings.ReplaceAll(text, w.embed, "{KEY}"))
+				}
+			}
 
-	before, _ := content.text()
-	got = browser.embed(t, "http://www.evil.example:"+portOf(pages), front, w.embed)
-	if refused := (embedded{Image: "error", Frame: "nothing", Video: "error", Events: "error", Marker: "error", Alone: "error",
-		Chat: "error"}); got != refused {
-		t.Errorf("a foreign page sees %+v", got)
-	}
-	if n, text := content.text(); n != before {
-		t.Errorf("for a foreign page the content server sees\n%s", text)
+			before, _ := content.text()
+			got = browser.embed(t, "http://www.evil.example:"+portOf(pages), front, w.embed)
+			if refused := (embedded{Image: "error", Frame: "nothing", Video: "error", Events: "error", Marker: "error", Alone: "error",
+				Chat: "error"}); got != refused {
+				t.Errorf("a foreign page sees %+v", got)
+			}
+			if n, text := content.text(); n != before {
+				t.Errorf("for a foreign page the content server sees\n%s", text)
+			}
+		})
 	}
 }
 

@@ -313,6 +313,7 @@ var _ = Describe("Access", func() {
 			Expect(writer.Delete(ctx, one)).To(MatchError(ContainSubstring(name)), name)
 			Expect(testenv.Admin.Delete(ctx, one)).To(Succeed())
 		}
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed(), "it was stamped with who tried")
 		owned := group.DeepCopy()
 		owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "a", UID: "b"}}
 		Expect(writer.Update(ctx, owned)).To(MatchError(ContainSubstring("metadata.ownerReferences: Forbidden")))

@@ -155,17 +155,18 @@ var _ = Describe("Access", func() {
 		write := []string{"create", "update", "patch", "delete", "deletecollection"}
 		all := slices.Concat(read, write)
 		want := map[string]map[string][]string{
-			"view":                {"groups": read, "apikeys": read, "domainallowlists": read, "groupusages": read},
-			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all, "groupusages": read},
-			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all, "groupusages": read},
-			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"}), "groupusages": read},
+			"view":                {"groups": read, "apikeys": read, "domainallowlists": read, "groupusages": read, "grouplogs": read},
+			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all, "groupusages": read, "grouplogs": read},
+			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all, "groupusages": read, "grouplogs": read},
+			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"}), "groupusages": read, "grouplogs": read},
 			"keyward-platform": {
 				"groups": slices.Concat(all, []string{"manage"}), "apikeys": slices.Concat(all, []string{"import"}), "domainallowlists": all, "groupusages": read,
+				"grouplogs": read,
 			},
 		}
 		people(ctx, w)
 		for who, rights := range want {
-			for _, kind := range []string{"groups", "groupusages", "apikeys", "domainallowlists"} {
+			for _, kind := range []string{"groups", "groupusages", "grouplogs", "apikeys", "domainallowlists"} {
 				for _, part := range []string{"", "status", "finalizers", "scale"} {
 					for _, verb := range slices.Concat(all, []string{"manage", "validate", "import"}) {
 						review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -312,6 +313,7 @@ var _ = Describe("Access", func() {
 			Expect(writer.Delete(ctx, one)).To(MatchError(ContainSubstring(name)), name)
 			Expect(testenv.Admin.Delete(ctx, one)).To(Succeed())
 		}
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed(), "it was stamped with who tried")
 		owned := group.DeepCopy()
 		owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "a", UID: "b"}}
 		Expect(writer.Update(ctx, owned)).To(MatchError(ContainSubstring("metadata.ownerReferences: Forbidden")))

@@ -30,6 +30,7 @@ type counting struct {
 	quotas  *quota.Aggregator
 	totals  *totals.Board
 	traffic *traffic.Pending
+	objects *store.Objects
 }
 
 // addUsage adds what counts the use of Groups, and leases quotas.
@@ -73,7 +74,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 			return nil, fmt.Errorf("adding the usage: %w", err)
 		}
 	}
-	return &counting{quotas: aggregator, totals: board, traffic: pending}, nil
+	return &counting{quotas: aggregator, totals: board, traffic: pending, objects: objects}, nil
 }
 
 // showKnown has the status of Groups show what an earlier leader has persisted, and not shown any more. It runs once for each leader.

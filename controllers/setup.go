@@ -39,6 +39,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
+	sinkconfig "github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
@@ -84,6 +85,8 @@ type Options struct {
 	SyncStreams int
 	// Tiers is the catalogue of tiers that Groups may name.
 	Tiers *tier.Catalogue
+	// Sinks are where the logs of Groups are sent; nil for nowhere.
+	Sinks *sinkconfig.Configuration
 	// UsageStore is the URL of the Redis or Valkey in which ledgers are kept; without it they are kept in GroupUsages.
 	// It may contain a password, and is not logged.
 	UsageStore string
@@ -98,6 +101,8 @@ type Options struct {
 	Traces trace.TracerProvider
 	// Leaks are where scanners report key texts that they have found; nowhere without an address.
 	Leaks LeakOptions
+	// UsageAddress is where usage over time is served, host:port; "0" or empty turns it off.
+	UsageAddress string
 	// SealedContextKeys is the directory with the keys that seal the sealed contexts of Groups; if it is empty, there are none.
 	SealedContextKeys string
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
@@ -168,6 +173,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, err
 	}
+	if err := addLogs(mgr, counted, options); err != nil {
+		return nil, err
+	}
 	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {
 		return nil, err
 	}
@@ -178,6 +186,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
+		return nil, err
+	}
+	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {
 		return nil, err
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{

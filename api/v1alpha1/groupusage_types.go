@@ -81,6 +81,11 @@ type GroupUsageStatus struct {
 	// +listMapKey=month
 	// +optional
 	Ledgers []MonthLedger `json:"ledgers,omitempty"`
+
+	// log is how far the log of the Group has come: it shows where the end of the log is missing.
+	//
+	// +optional
+	Log *LogHead `json:"log,omitempty"`
 }
 
 // MonthUsage is the usage of a Group in a period of its quotas, which is as a rule a calendar month (UTC).

@@ -6,6 +6,11 @@ const (
 	AnnotationCreatedBy = "keyward.dev/created-by"
 	// AnnotationChangedBy holds the user who last changed the spec of an object, or requested a rotation; stamped at admission.
 	AnnotationChangedBy = "keyward.dev/changed-by"
+	// AnnotationChanges holds the last changes of the spec of an object, with who made them; stamped at admission. The log of
+	// the Group is written from it.
+	AnnotationChanges = "keyward.dev/changes"
+	// AnnotationDeletedBy holds who asked for the deletion of an object last; stamped at admission of the deletion.
+	AnnotationDeletedBy = "keyward.dev/deleted-by"
 	// AnnotationRotateRequestedAt requests a rotation of an ApiKey when it gets a value that it did not have before, for
 	// instance the time. With ";overlap=" and a duration at the end, that is the overlap of this one rotation.
 	AnnotationRotateRequestedAt = "keyward.dev/rotate-requested-at"
@@ -18,6 +23,8 @@ const (
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "keyward"
+	// LabelGroupUID holds, on a GroupLog, the metadata.uid of its Group.
+	LabelGroupUID = "keyward.dev/group-uid"
 	// LabelAPIKey holds, on a Secret, the key id of its ApiKey.
 	LabelAPIKey = "keyward.dev/key-id"
 	// AnnotationVersion holds, on a Secret, the id of the version that it carries.

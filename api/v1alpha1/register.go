@@ -21,6 +21,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ApiKey{}, &ApiKeyList{},
 		&DomainAllowlist{}, &DomainAllowlistList{},
 		&GroupUsage{}, &GroupUsageList{},
+		&GroupLog{}, &GroupLogList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

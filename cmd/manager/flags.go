@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/internal/version"
@@ -22,6 +23,7 @@ type settings struct {
 	controllers.Options
 
 	configFile  string
+	sinksFile   string
 	watched     string
 	endpoint    string  // of an OpenTelemetry collector
 	ratio       float64 // of the traces that are sampled
@@ -45,6 +47,8 @@ func parseFlags() (*settings, error) {
 			"config/namespaced; without it in all namespaces")
 	s.addCertificateFlags()
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.StringVar(&s.sinksFile, "sinks-file", "",
+		"YAML file with the sinks that the logs of Groups are sent to, docs/sinks.md; without it they are sent nowhere")
 	flag.StringVar(&s.SealedContextKeys, "sealed-context-keys", "",
 		"directory with the keys that seal the sealed contexts of Groups for content servers, such as a mounted Secret, "+
 			"docs/how-to/sealed-context.md; without it they are not sent")
@@ -110,6 +114,8 @@ func (s *settings) addUsageFlags() {
 	flag.StringVar(&s.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that stores usage; default from KEYWARD_USAGE_STORE; without either, usage "+
 			"is stored in GroupUsages")
+	flag.StringVar(&s.UsageAddress, "usage-bind-address", "0",
+		"where programs read what was used of Groups over time, such as :9448, docs/reference/usage-series.md; 0 turns it off")
 	flag.DurationVar(&s.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how much later the last use of a key must be to be written into its status, with its requests; a busy key costs one write "+
 			"in that time")
@@ -140,6 +146,11 @@ func (s *settings) addLeakFlags() {
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
 		if s.Tiers, err = tier.Load(s.configFile); err != nil {
+			return err
+		}
+	}
+	if s.sinksFile != "" {
+		if s.Sinks, err = config.Load(s.sinksFile); err != nil {
 			return err
 		}
 	}

@@ -13,3 +13,13 @@ const (
 
 // Mint has all steps of minting.
 var Mint = []string{BeforePending, AfterPending, BeforeSecret, AfterSecret, AfterActive}
+
+// The steps of writing an event into the log of a Group, in order.
+const (
+	BeforeSegment = "before-segment" // the transition is persisted, and known to this process
+	AfterSegment  = "after-segment"  // in the log, whose head is not recorded
+	AfterHead     = "after-head"     // recorded
+)
+
+// Log has all steps of writing into a log.
+var Log = []string{BeforeSegment, AfterSegment, AfterHead}

@@ -25,6 +25,8 @@ const (
 	SecretName       = "keyward-certs"
 	webhookService   = "keyward-webhook"
 	syncService      = "keyward-sync"
+	leaksService     = "keyward-leaks"
+	usageService     = "keyward-usage"
 	mutatingConfig   = "keyward-mutating"
 	validatingConfig = "keyward-validating"
 )
@@ -47,9 +49,12 @@ type issued struct {
 	bundle []byte
 }
 
-// Names are the names in the certificate: of the Services of webhooks and of the sync port.
-func Names(namespace string) []string {
-	return []string{fmt.Sprintf("%s.%s.svc", webhookService, namespace), fmt.Sprintf("%s.%s.svc", syncService, namespace)}
+// Names are the names in the certificate: of the Services of the ports that are served with it.
+func Names(namespace string) (names []string) {
+	for _, service := range []string{webhookService, syncService, leaksService, usageService} {
+		names = append(names, fmt.Sprintf("%s.%s.svc", service, namespace))
+	}
+	return names
 }
 
 // Add has the manager serve with the certificate that is mounted in the directory, or without one with what AddRotator watches.

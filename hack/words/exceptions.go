@@ -21,6 +21,7 @@ var exceptions = []exception{
 	{path: "hack/words/", why: "names the words"},
 	{rule: "accounts? (in names)", text: line(`(?i)service_?accounts?`), why: "Kubernetes' ServiceAccount"},
 	{rule: "accounts? (in names)", text: line(`\baccountId\b`), why: "a field of an API Gateway authorizer event"},
+	{rule: "accounts? (in names)", text: line(`\bBillingAccount(Id|Name)\b`), why: "columns of FOCUS"},
 	{rule: "li(fe|ves) (in names)", path: "config/samples/life/", why: "the stages in the life of a key, in a path that users type"},
 	{rule: "questions?", text: line(`in question\b|question mark`), why: "plain English, of no request in particular"},
 	{rule: "away (in names)", text: line(`GoesAway`), why: "plain English for a client that closes its connection"},

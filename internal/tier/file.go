@@ -1,23 +1,17 @@
 package tier
 
 import (
-	"bytes"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
-	"strings"
 
-	goyaml "go.yaml.in/yaml/v2"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/configfile"
 )
 
 // The type of the manager's configuration file.
@@ -28,8 +22,7 @@ const (
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?$`)
 
-// fields are those of an object, each as it is written.
-type fields map[string]stdjson.RawMessage
+type fields = configfile.Fields
 
 type file struct {
 	APIVersion  string   `json:"apiVersion"`
@@ -58,38 +51,18 @@ const nameHint = "write 1 to 63 letters, digits and dashes, with no dash at the 
 
 // Load reads the catalogue from the manager's configuration file. An error is one line that
 // names the file, what is wrong where, and how to fix it.
-func Load(path string) (*Catalogue, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator says which file
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	catalogue, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return catalogue, nil
-}
+func Load(path string) (*Catalogue, error) { return configfile.Load(path, Parse) }
 
 // Parse reads the catalogue from the text of a configuration file, strictly: a field that is
 // unknown, is given twice, or has an invalid value is an error. A text without tiers
 // results in the built-in ones.
 func Parse(data []byte) (*Catalogue, error) {
-	encoded, err := yaml.YAMLToJSONStrict(data)
-	switch {
-	case err != nil && strings.Contains(err.Error(), "already set in map"):
-		return nil, fmt.Errorf("%s; give it once", oneLine(err))
-	case err != nil:
-		return nil, errors.New(oneLine(err))
-	}
-	if err := onlyDocument(data); err != nil {
+	top, err := configfile.Parse(data)
+	if err != nil {
 		return nil, err
 	}
-	var top fields
-	if err := json.UnmarshalCaseSensitivePreserveInts(encoded, &top); err != nil {
-		return nil, errors.New(strings.TrimPrefix(oneLine(err), "json: "))
-	}
 	var f file
-	problems := decode(&f, top, nil, fileHints)
+	problems := configfile.Decode(&f, top, nil, fileHints)
 	if len(problems) == 0 && (f.APIVersion != FileAPIVersion || f.Kind != FileKind) {
 		return nil, fmt.Errorf("apiVersion and kind: %q and %q are not known; write apiVersion: %s and kind: %s",
 			f.APIVersion, f.Kind, FileAPIVersion, FileKind)
@@ -97,55 +70,9 @@ func Parse(data []byte) (*Catalogue, error) {
 	unread := slices.ContainsFunc(problems, func(e *field.Error) bool { return e.Field == "tiers" })
 	catalogue, more := f.catalogue(!unread)
 	if problems = append(problems, more...); len(problems) > 0 {
-		return nil, errors.New(oneLine(problems.ToAggregate()))
+		return nil, errors.New(configfile.OneLine(problems.ToAggregate()))
 	}
 	return catalogue, nil
-}
-
-// onlyDocument refuses a second document, which decoders of one document leave out without a word.
-func onlyDocument(data []byte) error {
-	decoder := goyaml.NewDecoder(bytes.NewReader(data))
-	for first := true; ; first = false {
-		var document any
-		switch err := decoder.Decode(&document); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return errors.New(oneLine(err))
-		case !first && document != nil: // null is a document of comments only
-			return errors.New("there is more than one document; write all in one, without ---")
-		}
-	}
-}
-
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
-}
-
-// decode sets the fields of an object one by one, so that each error names its field, and all are found.
-func decode(into any, written fields, path *field.Path, hints map[string]string) field.ErrorList {
-	var problems field.ErrorList
-	for _, name := range slices.Sorted(maps.Keys(written)) {
-		one, err := stdjson.Marshal(fields{name: written[name]})
-		if err == nil {
-			var unknown []error
-			if unknown, err = json.UnmarshalStrict(one, into); len(unknown) > 0 {
-				problems = append(problems, field.Forbidden(path.Child(name), "unknown field; remove it, or correct its name"))
-			}
-		}
-		if err != nil {
-			problems = append(problems, field.Invalid(path.Child(name), shown(written[name]), hints[name]))
-		}
-	}
-	return problems
-}
-
-// shown is the value as it is written, or nothing where that would fill the line.
-func shown(value stdjson.RawMessage) any {
-	if len(value) > 200 {
-		return field.OmitValueType{}
-	}
-	return value
 }
 
 // catalogue returns what is written. With complete, it has all tiers, so that it is known which ones there are not.
@@ -179,7 +106,7 @@ func (f *file) catalogue(complete bool) (*Catalogue, field.ErrorList) {
 func parseTier(written fields, path *field.Path) (Tier, field.ErrorList) {
 	var name string
 	if raw, has := written["name"]; has {
-		_ = stdjson.Unmarshal(raw, &name) // or else decode reports it
+		_ = stdjson.Unmarshal(raw, &name) // or else Decode reports it
 	}
 	var problems field.ErrorList
 	if nameForm.MatchString(name) {
@@ -188,9 +115,12 @@ func parseTier(written fields, path *field.Path) (Tier, field.ErrorList) {
 		problems = append(problems, field.Invalid(path.Child("name"), name, nameHint))
 		delete(written, "name")
 	}
+	retention, wrong := parseLogRetention(written["logRetention"], path)
+	problems = append(problems, wrong...)
+	delete(written, "logRetention")
 	var t fileTier
-	problems = append(problems, decode(&t, written, path, fileHints)...)
-	tier := Tier{Name: name, AuditLog: t.AuditLog}
+	problems = append(problems, configfile.Decode(&t, written, path, fileHints)...)
+	tier := Tier{Name: name, AuditLog: t.AuditLog, LogRetention: retention}
 	return tier, append(problems, parseLimits(&tier.Limits, t.Limits, path.Child("limits"))...)
 }
 
@@ -203,7 +133,7 @@ func parseLimits(limits *v1alpha1.Limits, written fields, path *field.Path) fiel
 			problems = append(problems, field.Required(path.Child(name), hint))
 		}
 	}
-	problems = append(problems, decode(limits, written, path, hints)...)
+	problems = append(problems, configfile.Decode(limits, written, path, hints)...)
 	reported := map[string]bool{} // a value that was not read is not to be judged as well
 	for _, problem := range problems {
 		reported[problem.Field] = true

@@ -5,6 +5,7 @@ package tier
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -17,7 +18,9 @@ type Tier struct {
 	Name string
 	// AuditLog reports whether the tier includes an audit log.
 	AuditLog bool
-	Limits   v1alpha1.Limits
+	// LogRetention is how long the logs of Groups are kept; if it is 0, that depends on AuditLog.
+	LogRetention time.Duration
+	Limits       v1alpha1.Limits
 }
 
 // Catalogue is the set of tiers that Groups may name. It does not change after it is made.

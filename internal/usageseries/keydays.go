@@ -6,8 +6,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// maxKeyDays is for how many days the requests of a key are kept.
-const maxKeyDays = 31
+// MaxKeyDays is for how many days the requests of a key are kept.
+const MaxKeyDays = 31
 
 // AddToDay returns the days of a key with more requests on the day of an instant. Days before the last one, if the clock was turned
 // back, count as the last. What is passed in stays as it is.
@@ -19,8 +19,8 @@ func AddToDay(days *v1alpha1.KeyDays, at time.Time, requests uint64) *v1alpha1.K
 			if last.After(today) {
 				today, now.Last = last, days.Last
 			}
-			now.Requests = make([]int64, min(maxKeyDays, int(today.Sub(last)/dayLength)), maxKeyDays)
-			now.Requests = append(now.Requests, days.Requests[:min(len(days.Requests), maxKeyDays-len(now.Requests))]...)
+			now.Requests = make([]int64, min(MaxKeyDays, int(today.Sub(last)/dayLength)), MaxKeyDays)
+			now.Requests = append(now.Requests, days.Requests[:min(len(days.Requests), MaxKeyDays-len(now.Requests))]...)
 			if len(now.Requests) == 0 {
 				now.Requests = []int64{0}
 			}

@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// maxMonths and maxDays are how many periods and days are kept, the current ones included.
-	maxMonths, maxDays = 13, 62
+	// MaxMonths is how many periods are kept, the current one included.
+	MaxMonths = 13
+	// MaxDays is the same for days.
+	MaxDays = 62
 
 	dayFormat = time.DateOnly
 )
@@ -117,8 +119,8 @@ func Touch(status *v1alpha1.GroupUsageStatus, at time.Time) {
 func prune(status *v1alpha1.GroupUsageStatus, at time.Time) {
 	at = at.UTC()
 	// A period that began as many months ago, or earlier, is not one of the latest. Each month has a day 28.
-	past := time.Date(at.Year(), at.Month()-maxMonths, min(at.Day(), 28), 0, 0, 0, 0, time.UTC).Format(dayFormat)
-	firstDay := at.AddDate(0, 0, -(maxDays - 1)).Format(dayFormat)
+	past := time.Date(at.Year(), at.Month()-MaxMonths, min(at.Day(), 28), 0, 0, 0, 0, time.UTC).Format(dayFormat)
+	firstDay := at.AddDate(0, 0, -(MaxDays - 1)).Format(dayFormat)
 	status.Months = slices.DeleteFunc(status.Months, func(m v1alpha1.MonthUsage) bool { return m.Month <= past })
 	status.Days = slices.DeleteFunc(status.Days, func(d v1alpha1.DayUsage) bool { return d.Day < firstDay })
 }
@@ -130,7 +132,7 @@ func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsa
 	})
 	if !found {
 		status.Months = slices.Insert(status.Months, at, v1alpha1.MonthUsage{Month: month})
-		status.Months = status.Months[:min(len(status.Months), maxMonths)]
+		status.Months = status.Months[:min(len(status.Months), MaxMonths)]
 	}
 	if at >= len(status.Months) {
 		return nil
@@ -145,7 +147,7 @@ func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
 	})
 	if !found {
 		status.Days = slices.Insert(status.Days, at, v1alpha1.DayUsage{Day: day})
-		status.Days = status.Days[:min(len(status.Days), maxDays)]
+		status.Days = status.Days[:min(len(status.Days), MaxDays)]
 		shorten(status)
 	}
 	if at >= len(status.Days) {

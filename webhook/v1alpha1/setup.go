@@ -33,15 +33,22 @@ import (
 // +kubebuilder:webhook:name=apikeys.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
 // +kubebuilder:webhook:name=domainallowlists.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
 
+// Who deletes something is stamped on it for the log of the Group. That prevents no deletion: it is not waited for, and without a manager
+// the log says that it is not known.
+// +kubebuilder:webhook:name=deletions.stamping.keyward.dev,path=/stamp-deletion,mutating=false,failurePolicy=ignore,sideEffects=NoneOnDryRun,groups=keyward.dev,resources=apikeys;groups;domainallowlists,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=3,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
+
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys;groups;domainallowlists,verbs=patch
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
 // Setup registers the webhooks with the manager. Groups may name the tiers of the catalogue.
 func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers, access: &access{client: mgr.GetClient()}}
+	me := &self{client: mgr.GetClient()}
 	server := mgr.GetWebhookServer()
-	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true}})
-	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{}})
-	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{}})
+	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true, kind: "ApiKey", clock: keys.clock, self: me}})
+	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{kind: "Group", clock: keys.clock, self: me}})
+	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{kind: "DomainAllowlist", clock: keys.clock, self: me}})
+	server.Register("/stamp-deletion", &admission.Webhook{Handler: &deletions{client: mgr.GetClient(), clock: keys.clock}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(decided(keys)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -29,6 +30,10 @@ type stamp struct {
 	// apiKey is set for ApiKeys. These also have the finalizer from the start, which saves the controller a write, and stay
 	// revoked.
 	apiKey bool
+	// kind is that of the objects.
+	kind  string
+	clock clock.PassiveClock
+	self  *self
 }
 
 // Handle implements admission.Handler.
@@ -40,13 +45,23 @@ func (s stamp) Handle(ctx context.Context, request admission.Request) admission.
 	var warnings admission.Warnings
 	switch request.Operation {
 	case admissionv1.Create:
+		annotateOrRemove(object, v1alpha1.AnnotationDeletedBy, "")
 		s.create(object, request.UserInfo.Username)
+		if err := s.recordChange(request, nil, object); err != nil {
+			return undecided(ctx, err)
+		}
 	case admissionv1.Update:
 		old := &unstructured.Unstructured{}
 		if err := json.Unmarshal(request.OldObject.Raw, &old.Object); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
 		warnings = s.update(old, object, request.UserInfo.Username)
+		if err := s.keepDeletion(ctx, request, old, object); err != nil {
+			return undecided(ctx, err)
+		}
+		if err := s.recordChange(request, old, object); err != nil {
+			return undecided(ctx, err)
+		}
 	case admissionv1.Delete, admissionv1.Connect:
 	}
 	stamped, err := json.Marshal(object.Object)

@@ -224,6 +224,16 @@ the release's.
 {{- toYaml $o -}}
 {{- end }}
 
+{{- /* The file of sinks. */}}
+{{- define "keyward.sinks" -}}
+apiVersion: config.keyward.dev/v1alpha1
+kind: SinksConfiguration
+sinks:
+{{- range .Values.sinks.list }}
+  - {{ toJson . }}
+{{- end }}
+{{- end }}
+
 {{/* The manager's configuration file. */}}
 {{- define "keyward.configuration" -}}
 {{- $names := list -}}

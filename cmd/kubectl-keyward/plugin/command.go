@@ -88,10 +88,8 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		SilenceUsage:  true,
 		Args:          noArguments,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case a.output == outputWide && isWide(cmd.Name()), a.output == "", a.output == "json", a.output == "yaml":
-			default:
-				return errors.New("-o: write json or yaml; with usage, also wide")
+			if err := a.checkOutput(cmd); err != nil {
+				return err
 			}
 			for _, arg := range args {
 				// It would appear in messages and in the API server's audit log.
@@ -105,9 +103,9 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.flags.AddFlags(root.PersistentFlags())
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide; default: text for people")
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml; of usage also wide, table or csv; of billing export csv or focus; of audit table, json or ocsf; default: text for people")
 	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.sign(), a.explain(),
-		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks())
+		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks(), a.billing(), a.audit())
 	a.completeFlags(root)
 	hideArguments(root)
 	return root

@@ -58,11 +58,7 @@ func (a *app) completeGroups(cmd *cobra.Command, args []string, typed string) ([
 func (a *app) completeFlags(root *cobra.Command) {
 	for flag, offer := range map[string]cobra.CompletionFunc{
 		"output": func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			forms := []string{"json", "yaml"}
-			if isWide(cmd.Name()) {
-				forms = append(forms, outputWide)
-			}
-			return forms, cobra.ShellCompDirectiveNoFileComp
+			return outputsOf(cmd), cobra.ShellCompDirectiveNoFileComp
 		},
 		"namespace": func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 			return a.complete(cmd, func(ctx context.Context, s *session) (names []string) {

@@ -31,6 +31,7 @@ const (
 type page struct {
 	bytes.Buffer
 	colours bool
+	blocks  bool // whether block elements of Unicode are shown
 	now     time.Time
 }
 

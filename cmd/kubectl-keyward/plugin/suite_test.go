@@ -356,3 +356,17 @@ func keywardRaw(t *testing.T, args ...string) result {
 }
 
 func splitLines(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }
+
+// rights is a client that also writes Roles.
+func rights(t *testing.T) client.Client {
+	t.Helper()
+	c, err := client.New(environment.Config, client.Options{Scheme: controllers.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func keyOf(namespace, name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: namespace, Name: name}
+}

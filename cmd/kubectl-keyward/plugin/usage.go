@@ -73,23 +73,30 @@ type keyUseView struct {
 }
 
 func (a *app) usage() *cobra.Command {
-	limit := 0
+	limit, over := 0, &overTime{}
 	cmd := a.withGroup(&cobra.Command{
 		Use:   "usage GROUP",
-		Short: "Show a Group's month at a glance: what is used of its limits, and by which keys",
-		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys.
+		Short: "Show a Group's month at a glance, or its use over time: by day, month, code, origin or key",
+		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys. With --days, --month or --by: its use over time.
 
-Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear. What is
-shown of keys may be some minutes old.`,
+Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear: it extends the use
+until now to the whole period. What is shown of keys may be some minutes old. Numbers of origins are approximate: of a day, only the
+busiest three are kept, of a month ten.`,
 		Example: `  kubectl keyward -n acme usage acme
-  kubectl keyward -n acme usage acme -o wide`,
-		PreRunE: func(*cobra.Command, []string) error {
+  kubectl keyward -n acme usage acme -o wide
+  kubectl keyward -n acme usage acme --days 30
+  kubectl keyward -n acme usage acme --by origin --month 2026-10
+  kubectl keyward -n acme usage acme --by month -o csv`,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usagef("--limit: write how many keys to show, or 0 for all")
 			}
-			return nil
+			return over.check(cmd, a.output, a.now())
 		},
 	}, func(ctx context.Context, s *session, group *v1alpha1.Group) error {
+		if over.wanted {
+			return a.usageOverTime(ctx, s, group, over, limit)
+		}
 		keys, err := a.keysOf(ctx, s, group)
 		if err != nil {
 			return err
@@ -102,7 +109,8 @@ shown of keys may be some minutes old.`,
 		wide := a.output == outputWide
 		return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
 	})
-	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys to show in text, those with the most requests; 0 is all")
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys, codes or origins to show in text, those with the most requests; 0 is all")
+	over.addFlags(cmd)
 	return cmd
 }
 

@@ -184,6 +184,3 @@ func sizes(exact bool) func(int64) string {
 		return humanize.Bytes(uint64(max(0, n)))
 	}
 }
-
-// isWide reports whether the verb knows -o wide.
-func isWide(verb string) bool { return verb == "usage" }

@@ -113,6 +113,9 @@ func (s *Objects) read(ctx context.Context, name string) (*object, error) {
 	if !o.ours {
 		o.usage.Status = v1alpha1.GroupUsageStatus{}
 	}
+	if o.usage.Status.GroupUID != o.group.UID {
+		o.usage.Status.Log = nil // somebody has restored it: the log was that of another Group
+	}
 	return o, nil
 }
 

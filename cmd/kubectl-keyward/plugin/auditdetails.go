@@ -1,0 +1,55 @@
+package plugin
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/keyward-dev/keyward/internal/groupevent"
+)
+
+// details is the data of an event in one line.
+func details(e *groupevent.Event) string {
+	var data map[string]json.RawMessage
+	if json.Unmarshal(e.Data, &data) != nil {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		if name == "changes" {
+			parts = append(parts, changes(data[name])...)
+			continue
+		}
+		if name == "generation" {
+			continue
+		}
+		var text string
+		if json.Unmarshal(data[name], &text) != nil {
+			text = strings.ReplaceAll(strings.Trim(string(data[name]), "[]"), `"`, "")
+		}
+		parts = append(parts, name+"="+text)
+	}
+	return strings.Join(parts, " ")
+}
+
+func changes(data json.RawMessage) []string {
+	var all []groupevent.Change
+	if json.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	parts := make([]string, 0, len(all))
+	for _, change := range all {
+		name := strings.TrimPrefix(change.Field, "spec.")
+		switch {
+		case change.Before == "":
+			parts = append(parts, fmt.Sprintf("%s: +%s", name, change.After))
+		case change.After == "":
+			parts = append(parts, fmt.Sprintf("%s: -%s", name, change.Before))
+		default:
+			parts = append(parts, fmt.Sprintf("%s: %s → %s", name, change.Before, change.After))
+		}
+	}
+	return parts
+}

@@ -1,0 +1,37 @@
+package controllers
+
+import (
+	"fmt"
+	"os"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/keyward-dev/keyward/controllers/sinks"
+	"github.com/keyward-dev/keyward/controllers/sinks/config"
+	"github.com/keyward-dev/keyward/controllers/sinks/cursor"
+	"github.com/keyward-dev/keyward/controllers/sinks/sender"
+)
+
+// addSinks adds what sends the logs of Groups to others, if they are to be sent anywhere.
+func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configuration, namespace string) error {
+	if configured == nil || len(configured.Sinks) == 0 {
+		return nil
+	}
+	log := ctrl.Log.WithName("sinks")
+	runner := &sinks.Runner{
+		Source: logs, Clock: clock.RealClock{}, Log: log,
+		Store: &cursor.ConfigMaps{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: namespace, Log: log},
+	}
+	for _, s := range configured.Sinks {
+		to, err := sender.New(s, clock.RealClock{}, os.Stdout)
+		if err != nil {
+			return fmt.Errorf("--sinks-file: %w", err)
+		}
+		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: s, Sender: to})
+	}
+	if err := mgr.Add(runner); err != nil {
+		return fmt.Errorf("adding the sinks: %w", err)
+	}
+	return nil
+}

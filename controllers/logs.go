@@ -1,0 +1,22 @@
+package controllers
+
+import (
+	"fmt"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/keyward-dev/keyward/controllers/grouplog"
+)
+
+// addLogs adds what writes the logs of Groups, and what sends them to others.
+func addLogs(mgr ctrl.Manager, counted *counting, options Options) error {
+	writer := &grouplog.Writer{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Tiers: options.Tiers,
+		Clock: clock.RealClock{}, Namespaces: options.WatchNamespaces,
+	}
+	if err := mgr.Add(writer); err != nil {
+		return fmt.Errorf("adding the logs of Groups: %w", err)
+	}
+	return addSinks(mgr, &grouplog.Source{Writer: writer}, options.Sinks, options.Namespace)
+}

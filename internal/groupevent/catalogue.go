@@ -1,0 +1,141 @@
+package groupevent
+
+import "slices"
+
+// The types of events.
+const (
+	TypeKeyCreated      Type = "dev.keyward.key.created.v1"
+	TypeKeyEdited       Type = "dev.keyward.key.edited.v1"
+	TypeKeyMinted       Type = "dev.keyward.key.minted.v1"
+	TypeKeyImported     Type = "dev.keyward.key.imported.v1"
+	TypeKeyDelivered    Type = "dev.keyward.key.delivered.v1"
+	TypeKeyClaimed      Type = "dev.keyward.key.claimed.v1"
+	TypeKeyRotated      Type = "dev.keyward.key.rotated.v1"
+	TypeKeyOverlapEnded Type = "dev.keyward.key.overlap-ended.v1"
+	TypeKeySuspended    Type = "dev.keyward.key.suspended.v1"
+	TypeKeyResumed      Type = "dev.keyward.key.resumed.v1"
+	TypeKeyRevoked      Type = "dev.keyward.key.revoked.v1"
+	TypeKeyExpired      Type = "dev.keyward.key.expired.v1"
+	TypeKeyLeaked       Type = "dev.keyward.key.leaked.v1"
+	TypeKeyDeleted      Type = "dev.keyward.key.deleted.v1"
+
+	TypeGroupCreated      Type = "dev.keyward.group.created.v1"
+	TypeGroupEdited       Type = "dev.keyward.group.edited.v1"
+	TypeGroupStateChanged Type = "dev.keyward.group.state-changed.v1"
+	TypeGroupTierChanged  Type = "dev.keyward.group.tier-changed.v1"
+	TypeGroupLimitReached Type = "dev.keyward.group.limit-reached.v1"
+	TypeGroupDeleted      Type = "dev.keyward.group.deleted.v1"
+
+	TypeAllowlistCreated Type = "dev.keyward.allowlist.created.v1"
+	TypeAllowlistEdited  Type = "dev.keyward.allowlist.edited.v1"
+	TypeAllowlistDeleted Type = "dev.keyward.allowlist.deleted.v1"
+)
+
+// Values of activity_id in class 3004 of OCSF, and of severity_id.
+const (
+	activityCreate     = 1
+	activityRead       = 2
+	activityUpdate     = 3
+	activityDelete     = 4
+	activityActivate   = 10
+	activityDeactivate = 11
+	activitySuspend    = 12
+	activityResume     = 13
+
+	informational = 1
+	low           = 2
+	medium        = 3
+	high          = 4
+)
+
+// Entry describes a type of events.
+type Entry struct {
+	Type Type
+	// Kind is the kind of the subject.
+	Kind string
+	// Activity and Severity are fixed for the type: hashes cover them.
+	Activity, Severity int
+	// Meaning is what has happened, and Time the instant that the event has.
+	Meaning, Time string
+	// Example is the data of an example, and By its actor.
+	Example any
+	By      Actor
+}
+
+var (
+	person   = Actor{User: "jane@acme.example", Groups: []string{"platform", "system:authenticated"}, Via: ViaKubectl}
+	pipeline = Actor{User: "system:serviceaccount:argocd:application-controller", Groups: []string{"system:serviceaccounts"}, Via: ViaGitOps}
+	keyward  = Actor{Via: ViaKeyward}
+)
+
+const (
+	kindKey       = "ApiKey"
+	kindGroup     = "Group"
+	kindAllowlist = "DomainAllowlist"
+
+	ofChange = "of the change"
+)
+
+var catalogue = []Entry{
+	{TypeKeyCreated, kindKey, activityCreate, informational, "an ApiKey was created", "of its creation",
+		KeyCreated{Projects: []string{"marketing"}, Permissions: []string{"read"}}, pipeline},
+	{TypeKeyEdited, kindKey, activityUpdate, informational, "the spec of an ApiKey was changed", ofChange,
+		Edited{Generation: 3, Changes: []Change{{Field: "spec.permissions", After: "checkout"}}}, person},
+	{TypeKeyMinted, kindKey, activityUpdate, informational, "a version was minted, or restored from a Secret, and is about to be published",
+		"of the minting", KeyVersion{Version: 2, Preview: "vctrl_…aB7Q", Cause: "Scheduled", ExpiresAt: "2027-02-25T08:00:00Z"}, keyward},
+	{TypeKeyImported, kindKey, activityUpdate, informational, "an existing key became the first version", "of the import",
+		KeyVersion{Version: 1, Preview: "imported", Cause: "Imported"}, keyward},
+	{TypeKeyDelivered, kindKey, activityActivate, informational, "every validation server accepts the version, and its Secret has it",
+		"of the delivery", KeyVersion{Version: 2}, keyward},
+	{TypeKeyClaimed, kindKey, activityRead, informational,
+		"the text of a key that is revealed once was claimed, or its hour was over; the actor is who claimed it, where that is known",
+		"of the claim", KeyVersion{Version: 1}, person},
+	{TypeKeyRotated, kindKey, activityUpdate, informational,
+		"a version replaces an earlier one, whose overlap begins; the actor is who asked for it", "at which the overlap begins",
+		KeyRotated{Version: 2, Replaced: 1, Cause: "Requested", RetiresAt: "2026-11-28T08:00:00Z"}, person},
+	{TypeKeyOverlapEnded, kindKey, activityDeactivate, informational, "the overlap of an earlier version has ended", "of the end",
+		KeyOverlapEnded{Version: 1, Lasted: "24h0m0s"}, keyward},
+	{TypeKeySuspended, kindKey, activitySuspend, medium, "an ApiKey was suspended", ofChange,
+		Edited{Generation: 4, Changes: []Change{{Field: "spec.suspended", Before: "false", After: "true"}}}, person},
+	{TypeKeyResumed, kindKey, activityResume, low, "a suspended ApiKey was resumed", ofChange,
+		Edited{Generation: 5, Changes: []Change{{Field: "spec.suspended", Before: "true", After: "false"}}}, person},
+	{TypeKeyRevoked, kindKey, activityDeactivate, medium, "an ApiKey was revoked for good", ofChange,
+		Edited{Generation: 6, Changes: []Change{{Field: "spec.revoked", Before: "false", After: "true"}}}, person},
+	{TypeKeyExpired, kindKey, activityDeactivate, low, "a version has expired", "of the expiry", KeyVersion{Version: 2}, keyward},
+	{TypeKeyLeaked, kindKey, activityUpdate, high, "the text of a version was reported as found where others can read it", "of the report",
+		KeyLeaked{Version: 2, Source: "github", Response: "Rotate"}, keyward},
+	{TypeKeyDeleted, kindKey, activityDelete, medium, "the deletion of an ApiKey began, which revokes it", "of the request",
+		Deleted{State: "Active"}, person},
+
+	{TypeGroupCreated, kindGroup, activityCreate, informational, "a Group was created", "of its creation",
+		Created{Changes: []Change{{Field: "spec.tier", After: "Pro"}, {Field: "spec.state", After: "Active"}}}, pipeline},
+	{TypeGroupEdited, kindGroup, activityUpdate, informational, "the spec of a Group was changed", ofChange,
+		Edited{Generation: 2, Changes: []Change{{Field: "spec.keyPolicy.maxLifetime", Before: "90d", After: "30d"}}}, pipeline},
+	{TypeGroupStateChanged, kindGroup, activityUpdate, medium, "a Group was frozen, suspended or activated", ofChange,
+		Edited{Generation: 3, Changes: []Change{{Field: "spec.state", Before: "Active", After: "Frozen"}}}, person},
+	{TypeGroupTierChanged, kindGroup, activityUpdate, low, "a Group has another tier", ofChange,
+		Edited{Generation: 4, Changes: []Change{{Field: "spec.tier", Before: "Pro", After: "Business"}}}, person},
+	{TypeGroupLimitReached, kindGroup, activityUpdate, low, "a monthly quota of the Group is nearly or wholly used up",
+		"at which the condition became true", LimitReached{Limit: "QuotaExceeded", Reason: "RequestsExceeded"}, keyward},
+	{TypeGroupDeleted, kindGroup, activityDelete, medium, "a Group was deleted, with which its log ends", "of the deletion, as it was seen",
+		Deleted{State: "Active"}, person},
+
+	{TypeAllowlistCreated, kindAllowlist, activityCreate, low, "a DomainAllowlist was created", "of its creation",
+		Created{Changes: []Change{{Field: "spec.domains", After: "acme.example, *.acme.example"}}}, pipeline},
+	{TypeAllowlistEdited, kindAllowlist, activityUpdate, low, "the spec of a DomainAllowlist was changed", ofChange,
+		Edited{Generation: 2, Changes: []Change{{Field: "spec.domains", Before: "old.acme.example", After: "shop.acme.example"}}}, person},
+	{TypeAllowlistDeleted, kindAllowlist, activityDelete, low, "a DomainAllowlist was deleted", "of the deletion, as it was seen",
+		Deleted{}, person},
+}
+
+// Catalogue returns a description of every type.
+func Catalogue() []Entry { return slices.Clone(catalogue) }
+
+// Find returns the description of a type. It reports whether there is one.
+func Find(kind Type) (Entry, bool) {
+	i := slices.IndexFunc(catalogue, func(entry Entry) bool { return entry.Type == kind })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return catalogue[i], true
+}

@@ -1,0 +1,68 @@
+package groupevent
+
+// The data of events. A type only ever gets further fields, and never loses one. Instants are in RFC 3339.
+
+// KeyCreated is the data of key.created.
+type KeyCreated struct {
+	Projects     []string `json:"projects,omitempty" doc:"that the key may reach"`
+	Permissions  []string `json:"permissions,omitempty" doc:"of the key"`
+	RestoredFrom string   `json:"restoredFrom,omitempty" doc:"is who created an earlier ApiKey of which this one is a copy, as its creator claims"`
+}
+
+// KeyVersion is the data of events about a version.
+type KeyVersion struct {
+	Version   int64  `json:"version" doc:"is the id of the version in the ApiKey"`
+	Preview   string `json:"preview,omitempty" doc:"is what may be shown of the key"`
+	Cause     string `json:"cause,omitempty" doc:"is why the version was added"`
+	ExpiresAt string `json:"expiresAt,omitempty" doc:"is when the version expires"`
+}
+
+// KeyRotated is the data of key.rotated.
+type KeyRotated struct {
+	Version   int64  `json:"version" doc:"is the id of the new version"`
+	Replaced  int64  `json:"replaced" doc:"is the id of the version that it replaces"`
+	Cause     string `json:"cause,omitempty" doc:"is why: Scheduled, Triggered, Requested, Replaced"`
+	RetiresAt string `json:"retiresAt,omitempty" doc:"is when the overlap is to end"`
+}
+
+// KeyOverlapEnded is the data of key.overlap-ended.
+type KeyOverlapEnded struct {
+	Version int64  `json:"version" doc:"is the id of the version that is not accepted any more"`
+	Lasted  string `json:"lasted,omitempty" doc:"is how long the overlap was"`
+}
+
+// KeyLeaked is the data of key.leaked. It does not say where: that is an address.
+type KeyLeaked struct {
+	Version  int64  `json:"version" doc:"is the id of the version whose text was found"`
+	Source   string `json:"source,omitempty" doc:"is who reported it"`
+	Response string `json:"response,omitempty" doc:"is what was done about it"`
+}
+
+// Deleted is the data of events about deletions.
+type Deleted struct {
+	State string `json:"state,omitempty" doc:"is what the object was before"`
+}
+
+// Edited is the data of events about changes of a spec.
+type Edited struct {
+	Generation int64    `json:"generation" doc:"is metadata.generation of the object after the change"`
+	Changes    []Change `json:"changes,omitempty" doc:"are the fields that the log records; there may be changes of others"`
+}
+
+// Change is a changed field.
+type Change struct {
+	Field  string `json:"field" doc:"is its path"`
+	Before string `json:"before,omitempty" doc:"is the value before; of a list, what was removed; of values that are not recorded, the names of those that were removed or changed"`
+	After  string `json:"after,omitempty" doc:"is the value after; of a list, what was added; of values that are not recorded, the names of those that were added or changed"`
+}
+
+// Created is the data of group.created and allowlist.created.
+type Created struct {
+	Changes []Change `json:"changes,omitempty" doc:"are the fields that the log records, with what they were created with"`
+}
+
+// LimitReached is the data of group.limit-reached.
+type LimitReached struct {
+	Limit  string `json:"limit" doc:"is the condition that became true, such as QuotaExceeded"`
+	Reason string `json:"reason,omitempty" doc:"is its reason"`
+}

@@ -146,9 +146,14 @@ func TestIstio(t *testing.T) {
 		}
 		serviceExists(t, http.GetService())
 		answers(t, http.GetPathPrefix()+"/any")
-		for _, name := range []string{"x-keyward-*", "x-request-id"} {
+		for _, name := range []string{"x-keyward-*", "x-request-id", "referer"} { // the Referer without a key
 			if !slices.Contains(http.GetHeadersToUpstreamOnAllow(), name) {
 				t.Errorf("the content server does not get %s", name)
+			}
+		}
+		for _, name := range []string{"x-request-id", "vary", "access-control-*", "ratelimit", "ratelimit-policy", "deprecation", "sunset"} {
+			if !slices.Contains(http.GetHeadersToDownstreamOnAllow(), name) {
+				t.Errorf("clients do not get %s with content", name)
 			}
 		}
 		for _, name := range decisive() { // which are always sent: host, method, path, authorization
@@ -183,7 +188,8 @@ func changesNothing(t *testing.T, kit string, route *gatewayv1.HTTPRoute) {
 			switch filter.Type {
 			case gatewayv1.HTTPRouteFilterExternalAuth:
 			case gatewayv1.HTTPRouteFilterRequestHeaderModifier:
-				if m := filter.RequestHeaderModifier; len(m.Set)+len(m.Add) > 0 {
+				nobody := func(h gatewayv1.HTTPHeader) bool { return h.Name == "Forwarded" && h.Value == "for=unknown" } // RFC 7239, section 6
+				if m := filter.RequestHeaderModifier; len(m.Add) > 0 || len(slices.DeleteFunc(slices.Clone(m.Set), nobody)) > 0 {
 					t.Errorf("%s: the content server gets headers that nobody decided on: %v", kit, m)
 				}
 			default:
@@ -260,6 +266,9 @@ func TestWhatNginxRemoves(t *testing.T) {
 			}
 		} else {
 			fabric = append(fabric, filter.RequestHeaderModifier.Remove...)
+			for _, header := range filter.RequestHeaderModifier.Set {
+				fabric = append(fabric, string(header.Name))
+			}
 		}
 	}
 	ingress := all[networkingv1.Ingress](t, "ingress-nginx/keyward.yaml", "Ingress")[0].Annotations

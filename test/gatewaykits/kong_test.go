@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	lua "github.com/yuin/gopher-lua"
 	"sigs.k8s.io/yaml"
@@ -57,6 +58,7 @@ func kong(t *testing.T) kongFile {
 type kongRequest struct {
 	method, host, upstreamURI, query string
 	headers                          map[string][]string // names in lower case
+	content                          map[string][]string // headers of the content server's response, to which the Lua adds
 
 	status   int // 0 if the request is sent on
 	body     string
@@ -64,9 +66,12 @@ type kongRequest struct {
 	sentOn   map[string][]string
 }
 
-// run runs the access phase with Kong's functions.
-func (r *kongRequest) run(t *testing.T, code string) {
+// run runs the access phase with Kong's functions, and the phase header_filter if the request is sent on.
+func (r *kongRequest) run(t *testing.T, access, headerFilter string) {
 	t.Helper()
+	if r.content == nil {
+		r.content = map[string][]string{}
+	}
 	r.sentOn, r.response = map[string][]string{}, map[string]string{}
 	for name, lines := range r.headers {
 		r.sentOn[name] = lines
@@ -131,6 +136,20 @@ func (r *kongRequest) run(t *testing.T, code string) {
 				headers.ForEach(func(name, value lua.LValue) { r.response[strings.ToLower(name.String())] = value.String() })
 			}
 			return 0
+		}, "get_header": func(l *lua.LState) int {
+			if lines := r.content[strings.ToLower(l.CheckString(1))]; len(lines) > 0 {
+				l.Push(lua.LString(lines[0]))
+			} else {
+				l.Push(lua.LNil)
+			}
+			return 1
+		}, "set_header": func(l *lua.LState) int {
+			r.content[strings.ToLower(l.CheckString(1))] = []string{l.CheckString(2)}
+			return 0
+		}, "add_header": func(l *lua.LState) int {
+			name := strings.ToLower(l.CheckString(1))
+			r.content[name] = append(r.content[name], l.CheckString(2))
+			return 0
 		}}),
 	} {
 		module.RawSetString(name, member)
@@ -150,7 +169,13 @@ func (r *kongRequest) run(t *testing.T, code string) {
 		}}))
 		return 1
 	})
-	if err := state.DoString(code); err != nil {
+	if err := state.DoString(access); err != nil {
+		t.Fatal(err)
+	}
+	if r.status != 0 {
+		return
+	}
+	if err := state.DoString(headerFilter); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -209,8 +234,12 @@ func TestKong(t *testing.T) {
 	if route.StripPath || !route.PreserveHost || !slices.Equal(route.Paths, []string{"/"}) || plugin.Name != "pre-function" {
 		t.Errorf("the route is %+v, the plugin %s", route, plugin.Name)
 	}
-	key := fixture.Mint(t)
+	key, retiring := fixture.Mint(t), fixture.Mint(t)
 	update := fixture.Update(key)
+	update.Groups[0].Projects[0].Origins.Patterns = []string{"https://www.acme.example"}
+	digest, retires := retiring.Digest(), time.Now().Add(time.Hour).Truncate(time.Second)
+	update.Keys = append(update.Keys, &syncv1.Key{Id: "retiring", Group: fixture.GroupID, Projects: []string{"default"}, Permissions: []string{"read"},
+		Versions: []*syncv1.Version{{Digest: digest[:], RetiresAtMs: retires.UnixMilli()}}})
 	update.Groups[0].Context = map[string]string{"database": "acme_prod"}
 	mux := http.NewServeMux()
 	update.Groups[0].AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
@@ -229,7 +258,7 @@ func TestKong(t *testing.T) {
 		if r.upstreamURI == "" {
 			r.upstreamURI = "/x"
 		}
-		r.run(t, code)
+		r.run(t, code, plugin.Config.HeaderFilter[0])
 		return r
 	}
 	good := func(more ...string) map[string][]string {
@@ -267,6 +296,38 @@ func TestKong(t *testing.T) {
 		r := ask(t, kongRequest{headers: good("authorization", session)})
 		if r.status != 0 || !slices.Equal(r.sentOn["authorization"], []string{session}) {
 			t.Errorf("%d %s, sent on %v", r.status, r.body, r.sentOn["authorization"])
+		}
+	})
+	t.Run("a key in the URL of a page", func(t *testing.T) {
+		for referer, want := range map[string]string{"https://www.acme.example/embed?x&token=" + key.Reveal(): "https://www.acme.example/embed?x",
+			"https://www.acme.example/embed?x": "https://www.acme.example/embed?x"} {
+			r := ask(t, kongRequest{headers: good("referer", referer)})
+			if r.status != 0 || !slices.Equal(r.sentOn["referer"], []string{want}) {
+				t.Errorf("%d, sent on %v", r.status, r.sentOn["referer"])
+			}
+		}
+		if r := ask(t, kongRequest{headers: good()}); r.sentOn["referer"] != nil {
+			t.Errorf("sent on %v", r.sentOn["referer"])
+		}
+	})
+	t.Run("what clients get with content", func(t *testing.T) {
+		overlap := func(content map[string][]string) kongRequest {
+			return kongRequest{headers: map[string][]string{"x-api-key": {retiring.Reveal()}}, content: content}
+		}
+		r := ask(t, overlap(map[string][]string{"vary": {"accept"}}))
+		if r.status != 0 || len(r.content["vary"]) != 2 || !slices.Contains(r.content["cache-control"], "private") || len(r.content["x-request-id"]) != 1 ||
+			!slices.Equal(r.content["sunset"], []string{retires.UTC().Format(http.TimeFormat)}) || len(r.content["deprecation"]) != 1 ||
+			!strings.HasPrefix(r.content["deprecation"][0], "@") {
+			t.Errorf("%d %s, %v", r.status, r.body, r.content)
+		}
+		for name, other := range map[string]string{"deprecation": "sunset", "sunset": "deprecation"} {
+			r := ask(t, overlap(map[string][]string{name: {"theirs"}}))
+			if !slices.Equal(r.content[name], []string{"theirs"}) || r.content[other] != nil {
+				t.Errorf("the content server speaks of its own content: %v", r.content)
+			}
+		}
+		if r := ask(t, kongRequest{headers: good()}); r.content["deprecation"] != nil || r.content["sunset"] != nil {
+			t.Errorf("of another key: %v", r.content)
 		}
 	})
 	t.Run("what is removed", func(t *testing.T) {
@@ -314,7 +375,7 @@ func TestKong(t *testing.T) {
 	}
 	t.Run("no validation server", func(t *testing.T) {
 		r := &kongRequest{method: http.MethodGet, host: "h", upstreamURI: "/x", headers: good()}
-		r.run(t, strings.Replace(plugin.Config.Access[0], "127.0.0.1:8081", "127.0.0.1:1", 1))
+		r.run(t, strings.Replace(plugin.Config.Access[0], "127.0.0.1:8081", "127.0.0.1:1", 1), plugin.Config.HeaderFilter[0])
 		if r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, "validator_away") {
 			t.Errorf("%d %s", r.status, r.body)
 		}

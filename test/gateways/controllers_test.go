@@ -119,7 +119,10 @@ func fabricSite(t *testing.T, w *world) string {
 							AllowedHeaders, AllowedResponseHeaders []string
 						}
 					}
-					RequestHeaderModifier struct{ Remove []string }
+					RequestHeaderModifier struct {
+						Set    []struct{ Name, Value string }
+						Remove []string
+					}
 				}
 			}
 		}
@@ -130,6 +133,9 @@ func fabricSite(t *testing.T, w *world) string {
 	for _, filter := range route.Spec.Rules[0].Filters {
 		for _, name := range filter.RequestHeaderModifier.Remove {
 			fmt.Fprintf(&sent, "proxy_set_header %s \"\";\n", name)
+		}
+		for _, header := range filter.RequestHeaderModifier.Set {
+			fmt.Fprintf(&sent, "proxy_set_header %s \"%s\";\n", header.Name, header.Value)
 		}
 		if filter.ExternalAuth == nil {
 			continue
@@ -209,6 +215,16 @@ func TestControllers(t *testing.T) {
 				{name: "another key header", headers: []string{"X-Api-Key: {key}"}, status: 200, seen: map[string]string{"X-Api-Key": ""}},
 				{name: "a query", target: "/media/1?project=x&a=%2f", headers: []string{key}, status: 200,
 					seen: map[string]string{headerTarget: "/media/1?project=x&a=%2f", "X-Keyward-Project": "media"}},
+				{name: "a referrer", headers: []string{key, "Referer: " + page + "/embed?x"}, status: 200,
+					seen: map[string]string{"Referer": page + "/embed?x"}},
+				{name: "a referrer with a key", headers: []string{key, "Referer: " + page + "/embed?x&token={embed}&y"}, status: 200,
+					seen: map[string]string{"Referer": page + "/embed?x&y"}},
+				{name: "a referrer with a key alone", headers: []string{key, "Referer: " + page + "/embed?%74oken={embed}"}, status: 200,
+					seen: map[string]string{"Referer": page + "/embed"}},
+				{name: "a referrer with a token", headers: []string{key, "Referer: " + page + "/embed?keyward-token={signed}"}, status: 200,
+					seen: map[string]string{"Referer": page + "/embed"}},
+				{name: "for whom it is forwarded", headers: []string{key, "Forwarded: for=198.51.100.7;host=evil.example"}, status: 200,
+					seen: map[string]string{"Forwarded": map[bool]string{false: "for=unknown"}[c.knowsClient]}},
 				{name: "a percent sign", target: "/media/100%25.pdf", headers: []string{key}, status: 200,
 					seen: map[string]string{headerTarget: "/media/100%25.pdf"}},
 				{name: "no key", status: 401, response: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`}},

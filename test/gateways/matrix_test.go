@@ -100,6 +100,7 @@ var rows = []row{
 		}
 		return "yes"
 	}},
+	{"`Deprecation` and `Sunset` come with content, in the overlap of a key", "", retirement},
 	{"CORS of the content server is", "", func(t *testing.T, c *client) string {
 		got := c.roundTrip(t, c.address, testCase{target: "/media/cors",
 			headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})

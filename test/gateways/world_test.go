@@ -46,6 +46,7 @@ type world struct {
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
 	shared                string // a key of a Group whose responses may be kept
+	retiring              string // a key whose version is in its overlap
 	embed                 string // a key of a Group that accepts keys everywhere, and signs URLs
 	signed                string // the token of a URL
 	proxy                 http.Handler
@@ -54,6 +55,7 @@ type world struct {
 	keysInURLs bool       // the gateway has to be configured for keys in URLs and subprotocols
 	logs       []*written // of the programs that were started
 
+	retires   time.Time           // when the version of retiring is refused
 	published *jose.JSONWebKeySet // with which principals are verified
 
 	seen     chan http.Header
@@ -117,7 +119,7 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), received: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
 	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared,
-		"embed": &w.embed} {
+		"embed": &w.embed, "retiring": &w.retiring} {
 		minted := fixture.Mint(t)
 		digest := minted.Digest()
 		*text = minted.Reveal()
@@ -129,6 +131,9 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 			fallthrough
 		case "spent", "shared":
 			key.Group = "tenants/" + id
+		case "retiring":
+			w.retires = time.Now().Add(time.Hour).Truncate(time.Second)
+			key.Versions[0].RetiresAtMs = w.retires.UnixMilli()
 		case "paced":
 			key.Rate = &syncv1.RateLimit{PerSecond: 5, Burst: 1000}
 		case "fast":
@@ -223,7 +228,7 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 			continue
 		}
 		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}",
-			w.shared, "{embed}", w.embed, "{signed}", w.signed).Replace(line) + "\r\n"
+			w.shared, "{embed}", w.embed, "{retiring}", w.retiring, "{signed}", w.signed).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {

@@ -92,6 +92,12 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
     txn:set_var('txn.rate', rate)
     txn:set_var('txn.rate_policy', list(answer.headers, 'ratelimit-policy')[1])
   end
+  local deprecation = list(answer.headers, 'deprecation')[1]
+  local sunset = list(answer.headers, 'sunset')[1]
+  if deprecation and sunset then
+    txn:set_var('txn.deprecation', deprecation)
+    txn:set_var('txn.sunset', sunset)
+  end
   txn:set_var('txn.vary', table.concat(list(answer.headers, 'vary'), ', '))
   txn:set_var('txn.caching', list(answer.headers, 'x-keyward-caching')[1] or 'private')
   local origin = list(answer.headers, 'access-control-allow-origin')[1]

@@ -22,15 +22,19 @@ type protocols struct {
 }
 
 // readProtocols reads the lines of Sec-WebSocket-Protocol, which is a list. Names are compared in any case, so that no other
-// spelling passes a key on.
+// spelling passes a key on. A name with a key behind something else, such as a space that only some servers trim, is a key that is
+// malformed.
 func readProtocols(lines []string) (p protocols) {
 	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.Trim(name, " \t")
-			switch {
-			case len(name) >= len(protocolKey) && strings.EqualFold(name[:len(protocolKey)], protocolKey):
+			switch at := indexFold(name, protocolKey); {
+			case at == 0:
 				p.keys++
 				p.key, p.own = name[len(protocolKey):], name
+			case at > 0:
+				p.keys += 2 // as if there were two, of which nobody can say which one counts
+				p.key, p.own = "", name
 			case strings.EqualFold(name, ProtocolMarker):
 				p.marker = name
 			case name != "":
@@ -39,6 +43,16 @@ func readProtocols(lines []string) (p protocols) {
 		}
 	}
 	return p
+}
+
+// indexFold returns where an ASCII text in lower case begins in another, in any case; -1 if it does not occur.
+func indexFold(in, text string) int {
+	for i := range len(in) - len(text) + 1 {
+		if strings.EqualFold(in[i:i+len(text)], text) {
+			return i
+		}
+	}
+	return -1
 }
 
 // Offer is what becomes of the subprotocols of a client.

@@ -115,6 +115,8 @@ var locationTable = []testCase{
 		upstream: []string{"Sec-Websocket-Protocol: chat, soap"}},
 	{name: "as a subprotocol, where only headers are accepted", guards: "a place for keys that a group did not choose",
 		headers: []string{"Sec-WebSocket-Protocol: keyward.key.{good}"}, want: decision.KeyLocationDenied, varies: protocolHeader},
+	{name: "as a subprotocol behind a space", guards: "content servers that trim other spaces around a subprotocol, or split at them",
+		headers: []string{"Sec-WebSocket-Protocol: chat, \u00a0keyward.key.{embed}"}, want: decision.KeyMalformed, varies: protocolHeader},
 	{name: "as a subprotocol, twice", guards: "two keys in one list", want: decision.KeyMalformed, varies: protocolHeader,
 		headers: []string{"Sec-WebSocket-Protocol: keyward.key.{embed}, keyward.key.{embed}"}},
 	{name: "as a subprotocol, and another in a header", guards: "a decision on a header where the content server reads subprotocols",

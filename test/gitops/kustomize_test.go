@@ -174,11 +174,16 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// TestPrincipalComponent: every validation server, and nothing else, gets the Secret and the flag.
+// TestPrincipalComponent: every validation server, and nothing else, gets the Secret and the flags, with the patch that the page shows.
 func TestPrincipalComponent(t *testing.T) {
+	_, patch, _ := strings.Cut(read(t, "docs/how-to/principal.md"), "\ncomponents: [../config/kustomize/principal]\n")
+	patch, _, shown := strings.Cut(patch, "```")
+	if !shown {
+		t.Fatal("the page shows no kustomization")
+	}
 	files := filesys.MakeFsInMemory()
 	for name, text := range map[string]string{
-		"/cluster/kustomization.yaml":   "resources: [deployment.yaml, other.yaml]\ncomponents: [../principal]\n",
+		"/cluster/kustomization.yaml":   "resources: [deployment.yaml, other.yaml]\ncomponents: [../principal]\n" + patch,
 		"/cluster/deployment.yaml":      read(t, "config/validator/deployment.yaml"),
 		"/cluster/other.yaml":           read(t, "config/manager/deployment.yaml"),
 		"/principal/kustomization.yaml": read(t, "config/kustomize/principal/kustomization.yaml"),
@@ -194,7 +199,8 @@ func TestPrincipalComponent(t *testing.T) {
 		}
 		deployments++
 		text := fmt.Sprint(u.Object)
-		for _, part := range []string{"--principal-key-file=/var/run/keyward/principal", "mountPath:/var/run/keyward/principal", "secretName:keyward-principal"} {
+		for _, part := range []string{"--principal-key-file=/var/run/keyward/principal",
+			"--principal-issuer=https://keys.acme.com", "--principal-audience=https://content.acme.com", "mountPath:/var/run/keyward/principal", "secretName:keyward-principal"} {
 			if strings.Contains(text, part) != (u.GetName() == "keyward-validator") {
 				t.Errorf("%s: %s is wrong: %s", u.GetName(), part, text)
 			}

@@ -30,7 +30,8 @@ type Verifier struct {
 
 	mu    sync.Mutex
 	known jose.JSONWebKeySet
-	read  time.Time
+	read  time.Time // when they were read, and when that was tried the last time
+	tried time.Time
 }
 
 // Verify returns the principal of a request.
@@ -58,15 +59,19 @@ func (v *Verifier) Verify(r *http.Request) (*Principal, error) {
 	return &p, p.ValidateWithLeeway(expected, 5*time.Second)
 }
 
-// find reads the keys every five minutes, and earlier if there is a new one.
+// find reads the keys every five minutes, and earlier if there is a new one, but not more often than every ten seconds.
 func (v *Verifier) find(ctx context.Context, id string) (any, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	age := time.Since(v.read)
-	if found := v.known.Key(id); age > 5*time.Minute || len(found) == 0 && age > 10*time.Second {
+	stale := func() bool { return time.Since(v.read) > 5*time.Minute }
+	if (stale() || len(v.known.Key(id)) == 0) && time.Since(v.tried) > 10*time.Second {
+		v.tried = time.Now()
 		if err := v.fetch(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if stale() {
+		return nil, errors.New("the keys could not be read")
 	}
 	if found := v.known.Key(id); len(found) == 1 {
 		return found[0].Key, nil
@@ -75,6 +80,9 @@ func (v *Verifier) find(ctx context.Context, id string) (any, error) {
 }
 
 func (v *Verifier) fetch(ctx context.Context) error {
+	// Other requests need the keys, too, when the client of this one has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, v.Keys, http.NoBody)
 	if err != nil {
 		return err

@@ -2,17 +2,26 @@ import { createPublicKey, verify } from 'node:crypto'
 
 /** Returns a function that verifies the principal of a request (http.IncomingMessage), and returns its claims. */
 export function verifier(url) { // such as http://127.0.0.1:8081/.well-known/keyward/jwks.json
-  let known = new Map(), read = 0
+  let known = new Map(), read = 0, tried = 0, reading
+  const stale = () => Date.now() - read > 300_000
 
-  // Reads the keys every five minutes, and earlier if there is a new one.
+  async function readKeys() {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+    if (!response.ok) throw new Error(`keys: ${response.status}`)
+    const { keys } = await response.json()
+    known = new Map(keys.map((key) => [key.kid, createPublicKey({ key, format: 'jwk' })]))
+    read = Date.now()
+  }
+
+  // Reads the keys every five minutes, and earlier if there is a new one, but not more often than every ten seconds.
   async function find(id) {
-    const age = Date.now() - read
-    if (age > 300_000 || (!known.has(id) && age > 10_000)) {
-      const response = await fetch(url)
-      if (!response.ok) throw new Error(`keys: ${response.status}`)
-      const { keys } = await response.json()
-      known = new Map(keys.map((key) => [key.kid, createPublicKey({ key, format: 'jwk' })]))
-      read = Date.now()
+    if (stale() || !known.has(id)) {
+      if (!reading && Date.now() - tried > 10_000) {
+        tried = Date.now()
+        reading = readKeys().finally(() => { reading = undefined })
+      }
+      await reading
+      if (stale()) throw new Error('the keys could not be read')
     }
     return known.get(id)
   }

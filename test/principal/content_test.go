@@ -1,16 +1,20 @@
 package content
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +57,7 @@ type keyward struct {
 	id      string // of the key
 }
 
-func start(t testing.TB) *keyward {
+func startKeyward(t testing.TB) *keyward {
 	t.Helper()
 	signer, private, published := fixture.Signer(t)
 	k := &keyward{TB: t, private: private, signer: signer, id: published.Keys[0].KeyID}
@@ -153,66 +157,136 @@ func (k *keyward) requests() []request {
 	}
 }
 
-func TestContentServerInGo(t *testing.T) {
-	k := start(t)
-	verifier := &Verifier{Keys: k.url}
-	for _, c := range k.requests() {
-		t.Run(c.name, func(t *testing.T) {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
-			r.Header["X-Keyward-Principal"] = c.lines
-			got, err := verifier.Verify(r)
-			if (err == nil) != (c.group != "") || err == nil && got.Group != c.group {
-				t.Errorf("%+v, %v", got, err)
+// contentServer is one that verifies principals.
+type contentServer interface {
+	// verify returns the Group of a request with these lines, or why it is refused.
+	verify(t testing.TB, lines []string) (group string, err error)
+	// pass lets time pass, and now is what time it is then.
+	pass(t testing.TB, d time.Duration)
+	now() time.Time
+}
+
+// contentServers start one in each language.
+var contentServers = map[string]func(t testing.TB, keys string) contentServer{"Go": startGo, "JavaScript": startJavaScript}
+
+// inGo is one in Go. Its keys get older instead of its clock being moved.
+type inGo struct{ verifier *Verifier }
+
+func startGo(_ testing.TB, keys string) contentServer { return inGo{&Verifier{Keys: keys}} }
+
+func (g inGo) verify(t testing.TB, lines []string) (string, error) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	r.Header["X-Keyward-Principal"] = lines
+	got, err := g.verifier.Verify(r)
+	if err != nil {
+		return "", err
+	}
+	return got.Group, nil
+}
+
+func (g inGo) pass(_ testing.TB, d time.Duration) {
+	g.verifier.read, g.verifier.tried = g.verifier.read.Add(-d), g.verifier.tried.Add(-d)
+}
+
+func (g inGo) now() time.Time { return time.Now() }
+
+// inJavaScript is one in Node.js.
+type inJavaScript struct {
+	url    string
+	passed time.Duration
+}
+
+func startJavaScript(t testing.TB, keys string) contentServer {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("there is no node")
+	}
+	command := exec.Command(node, "harness.mjs", keys)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if stderr.Len() > 0 {
+			t.Errorf("%s", &stderr)
+		}
+	})
+	port, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &inJavaScript{url: "http://127.0.0.1:" + strings.TrimSpace(port)}
+}
+
+func (j *inJavaScript) do(t testing.TB, method, body string, lines []string) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, j.url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header["X-Keyward-Principal"] = lines
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (j *inJavaScript) verify(t testing.TB, lines []string) (string, error) {
+	var got struct {
+		Claims *Principal
+		Error  string
+	}
+	if err := json.Unmarshal(j.do(t, http.MethodGet, "", lines), &got); err != nil {
+		t.Error(err)
+	}
+	if got.Claims == nil {
+		return "", errors.New(got.Error)
+	}
+	return got.Claims.Group, nil
+}
+
+func (j *inJavaScript) pass(t testing.TB, d time.Duration) {
+	j.passed += d
+	j.do(t, http.MethodPost, strconv.FormatInt(d.Milliseconds(), 10), nil)
+}
+
+func (j *inJavaScript) now() time.Time { return time.Now().Add(j.passed) }
+
+// TestContentServers: nothing but what Keyward has signed is believed.
+func TestContentServers(t *testing.T) {
+	for language, start := range contentServers {
+		t.Run(language, func(t *testing.T) {
+			k := startKeyward(t)
+			server := start(t, k.url)
+			for _, c := range k.requests() {
+				t.Run(c.name, func(t *testing.T) {
+					group, err := server.verify(t, c.lines)
+					if (err == nil) != (c.group != "") || group != c.group {
+						t.Errorf("%s, %v", group, err)
+					}
+				})
 			}
 		})
 	}
 }
 
-func TestContentServerInJavaScript(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("there is no node")
-	}
-	k := start(t)
-	requests := k.requests()
-	var input struct {
-		URL      string     `json:"url"`
-		Requests [][]string `json:"requests"`
-	}
-	input.URL = k.url
-	for _, c := range requests {
-		input.Requests = append(input.Requests, append([]string{}, c.lines...))
-	}
-	stdin, err := json.Marshal(input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(t.Context(), node, "harness.mjs")
-	command.Stdin = bytes.NewReader(stdin)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, &stderr)
-	}
-	var results []struct {
-		Claims *Principal
-		Error  string
-	}
-	if err := json.Unmarshal(out, &results); err != nil || len(results) != len(requests) {
-		t.Fatalf("%s: %v", out, err)
-	}
-	for i, c := range requests {
-		got := results[i]
-		if (got.Claims != nil) != (c.group != "") || got.Claims != nil && got.Claims.Group != c.group {
-			t.Errorf("%s: %+v, %s", c.name, got.Claims, got.Error)
-		}
-	}
-}
-
 // TestClaims: the example in Go reads all that there is.
 func TestClaims(t *testing.T) {
-	k := start(t)
+	k := startKeyward(t)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	r.Header.Set("X-Keyward-Principal", k.principal(time.Now()))
 	got, err := (&Verifier{Keys: k.url}).Verify(r)

@@ -26,6 +26,9 @@ import (
 const (
 	secretsInterval = 48 * time.Second
 	secretsJitter   = 0.25
+
+	// secretsPatience is how long reading all of them may take. Other Groups wait meanwhile, and so does the rest of this one.
+	secretsPatience = 2 * time.Second
 )
 
 // checkSecrets is when to look at the Secrets again; 0 is never.
@@ -95,6 +98,8 @@ func (r *Reconciler) sealContext(ctx context.Context, group *v1alpha1.Group) {
 		set.Set(v1alpha1.ConditionContextSealed, false, v1alpha1.ReasonNoSealingKey, err.Error())
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, secretsPatience)
+	defer cancel()
 	var sealed []v1alpha1.SealedValue
 	var problems []string
 	secrets := map[string]secretRead{}

@@ -225,6 +225,31 @@ var _ = Describe("A sealed context", func() {
 		Expect(reads.Load()).To(Equal(before + 1))
 	})
 
+	It("delays nothing else while the API server does not answer", func(ctx SpecContext) {
+		w.Ring = seals("2026")
+		putSecret(ctx, map[string]string{"mail": "m"})
+		object := w.CreateGroup(ctx, declares("mail"))
+		sealed := reach(ctx, is(metav1.ConditionTrue, v1alpha1.ReasonSealed))
+		r := &group.Reconciler{
+			Client: testenv.Manager.GetClient(), Hub: testenv.Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Ring: w.Ring,
+			APIReader: interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
+				Get: func(ctx context.Context, _ client.WithWatch, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+					<-ctx.Done() // which the API server does not end
+					return ctx.Err()
+				},
+			}),
+		}
+		testenv.Edit(ctx, object, func(g *v1alpha1.Group) { declares("mail", "new")(g); g.Spec.Limits.RequestsPerMonth = new(int64(7)) })
+		Eventually(func(g Gomega) {
+			_, err := r.Reconcile(ctx, w.Request("acme"))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(testenv.Admin.Get(ctx, w.Request("acme").NamespacedName, object)).To(Succeed())
+			g.Expect(object.Status.Limits.RequestsPerMonth).To(HaveValue(BeEquivalentTo(7)))
+			is(metav1.ConditionFalse, v1alpha1.ReasonSecretUnusable, `Secret "credentials" cannot be read now`)(g, object)
+		}).WithTimeout(20 * time.Second).Should(Succeed())
+		Expect(object.Status.SealedContext).To(ConsistOf(v1alpha1.SealedValue{Name: "mail", Sealed: sealed["mail"]}))
+	})
+
 	It("is looked at every minute, and needs a manager with keys", func(ctx SpecContext) {
 		w.CreateGroup(ctx, declares("mail"))
 		reach(ctx, is(metav1.ConditionFalse, v1alpha1.ReasonNoSealingKey, "--sealed-context-keys"))

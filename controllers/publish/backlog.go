@@ -175,7 +175,7 @@ func (p *Projector) publishKeys(ctx context.Context, names []types.NamespacedNam
 func (p *Projector) publishNamed(ctx context.Context, name types.NamespacedName) error {
 	if p.Seals != nil && p.Seals.Known() == nil {
 		key, _ := cache.CachedKey(ctx, p.Cache, name) // it is read again below
-		p.readSeals(ctx, key)
+		p.wantSeals(ctx, key)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -53,9 +52,7 @@ type Projector struct {
 	// granted is what Groups granted to keys when they were last published.
 	granted map[types.NamespacedName]string
 	backlog backlog
-
-	// sealsFailed is when the manager's secret could not be read the last time.
-	sealsFailed atomic.Pointer[time.Time]
+	seals   seals
 }
 
 // gather is how long changes of allowlists gather after some were published. For each all lists of a Group are read, which
@@ -69,6 +66,7 @@ func (p *Projector) NeedLeaderElection() bool { return true }
 func (p *Projector) Start(ctx context.Context) error {
 	p.changed, p.wake = map[types.NamespacedName]struct{}{}, make(chan struct{}, 1)
 	p.turns, p.granted, p.backlog = map[types.NamespacedName]uint64{}, map[types.NamespacedName]string{}, newBacklog()
+	p.seals.wanted = make(chan struct{}, 1)
 	kinds := []struct {
 		object  client.Object
 		matters func(was, is client.Object) bool
@@ -102,10 +100,11 @@ func (p *Projector) Start(ctx context.Context) error {
 		return err
 	}
 	defer collector.Set(p.Hub)()
-	done := make(chan struct{})
-	go func() { defer close(done); p.publishBacklog(ctx) }()
+	var background sync.WaitGroup
+	background.Go(func() { p.publishBacklog(ctx) })
+	background.Go(func() { p.readWantedSeals(ctx) })
 	p.publishChanged(ctx)
-	<-done
+	background.Wait()
 	return nil
 }
 
@@ -238,7 +237,7 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
 	changed, _ := object.(*v1alpha1.ApiKey)
-	p.readSeals(ctx, changed)
+	p.wantSeals(ctx, changed)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := KeyID(object.GetUID())

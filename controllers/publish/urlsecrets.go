@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"k8s.io/utils/ptr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -65,20 +64,63 @@ const (
 
 var errSealsUnknown = errors.New("the manager's secret, which opens secrets of signed URLs, could not be read yet")
 
-// readSeals reads the manager's secret, if it is not known and the key needs it. It asks the API server, and so is never called under
-// the lock: other keys would wait for it.
-func (p *Projector) readSeals(ctx context.Context, key *v1alpha1.ApiKey) {
+// seals reads the manager's secret for a Projector.
+type seals struct {
+	wanted chan struct{} // one slot: a key needs it
+	tried  bool          // before the Hub was open
+}
+
+// wantSeals has the manager's secret read, if it is not known and the key needs it. That asks the API server, which may not answer.
+// Once the Hub is open, nobody waits for it, neither other keys nor this one, whose secrets follow. Before, it is tried once: a
+// new leader that publishes keys without their secrets would take these from validation servers.
+func (p *Projector) wantSeals(ctx context.Context, key *v1alpha1.ApiKey) {
 	if p.Seals == nil || p.Seals.Known() != nil || key == nil || !needsURLSecrets(key) {
 		return
 	}
-	if now := p.Hub.clock.Now(); p.sealsFailed.Load() != nil && now.Sub(*p.sealsFailed.Load()) < sealsPause {
+	if p.firstForSeals() {
+		p.readSeals(ctx)
 		return
 	}
+	select {
+	case p.seals.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// firstForSeals reports whether the Hub is not open yet, and nobody has tried.
+func (p *Projector) firstForSeals() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := p.relabelled != nil && !p.seals.tried
+	p.seals.tried = p.seals.tried || first
+	return first
+}
+
+func (p *Projector) readSeals(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sealsPatience)
 	defer cancel()
 	if _, err := p.Seals.Keys(ctx); err != nil {
-		p.sealsFailed.Store(ptr.To(p.Hub.clock.Now()))
 		logf.FromContext(ctx).Error(err, "Reading the manager's secret failed; it is tried again")
+	}
+}
+
+// readWantedSeals reads the manager's secret when a key needs it, until the context ends. The keys that need it are tried again anyway.
+func (p *Projector) readWantedSeals(ctx context.Context) {
+	for {
+		select {
+		case <-p.seals.wanted:
+		case <-ctx.Done():
+			return
+		}
+		if p.Seals.Known() != nil {
+			continue
+		}
+		p.readSeals(ctx)
+		select {
+		case <-p.Hub.clock.After(sealsPause):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

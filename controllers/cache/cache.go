@@ -172,10 +172,10 @@ func CachedKeysInNamespace(ctx context.Context, reader client.Reader, namespace 
 	return keys.Items, nil
 }
 
-// CachedGroups returns all Groups.
-func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, error) {
+// CachedGroups returns all Groups, or those of the options.
+func CachedGroups(ctx context.Context, reader client.Reader, options ...client.ListOption) ([]v1alpha1.Group, error) {
 	var groups v1alpha1.GroupList
-	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &groups, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		return nil, fmt.Errorf("listing the Groups: %w", err)
 	}
 	return groups.Items, nil

@@ -26,13 +26,10 @@ func HasPublic(group *v1alpha1.Group) bool {
 	return slices.ContainsFunc(group.Spec.Projects, func(p v1alpha1.Project) bool { return len(p.Public) > 0 })
 }
 
-// maxHostPairs is how many pairs of hosts are compared for the warnings of a Group.
-const maxHostPairs = 1 << 20
-
 // PublicWarnings says what keeps public paths of the Group from being public, or makes more of it public than may be meant. Others
-// are all Groups. It does not say which of them are in the way: who writes this Group may not be allowed to know.
+// are all Groups, or some of them. It does not say which of them are in the way: who writes this Group may not be allowed to know.
 func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []string) {
-	left := maxHostPairs
+	near := neighboursOf(group, others)
 	for i := range group.Spec.Projects {
 		project := &group.Spec.Projects[i]
 		if len(project.Public) == 0 {
@@ -47,15 +44,15 @@ func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []
 		if path := unrouted(project); path != "" {
 			warn("no route of project %s matches %s: the request is not the project's, so it needs a key; add a route for it", project.Name, path)
 		}
-		hosts, anyHost := hostsOf(project.Routes)
-		switch host := sharedHost(group, hosts, others, &left); {
+		host, anyHost := near.shared[i], isForAnyHost(project)
+		switch {
 		case len(project.Routes) == 0:
 			warn("project %s has no routes: without a key a request is this project's only where the gateway names the project, and only on "+
 				"validation servers without another Group that has a project of that name", project.Name)
 		case host != "":
 			warn("another Group has routes for %s, too: on validation servers that serve both, nothing there is public, because nobody can tell "+
 				"whose a request without a key is; give each Group hosts of its own", host)
-		case anyHost && otherGroups(group, others):
+		case anyHost && near.anyHost:
 			warn("project %s has routes without hosts: on validation servers that serve another Group with such routes, or one without projects, "+
 				"nothing is public that both own, because nobody can tell whose a request without a key is; name the hosts", project.Name)
 		}
@@ -84,63 +81,6 @@ func owns(paths []string, path string) bool {
 	request := &routing.Request{Path: path}
 	_, is := matcher.Match(request)
 	return is || request.Exhausted()
-}
-
-// hostsOf returns the hosts of routes, and whether one is for any host.
-func hostsOf(routes []v1alpha1.Route) (hosts []string, anyHost bool) {
-	for i := range routes {
-		hosts = append(hosts, routes[i].Hosts...)
-		anyHost = anyHost || len(routes[i].Hosts) == 0
-	}
-	return hosts, anyHost
-}
-
-// sharedHost returns a host for which another Group has routes, too. It takes what it compares from what is left.
-func sharedHost(group *v1alpha1.Group, hosts []string, others []v1alpha1.Group, left *int) string {
-	if len(hosts) == 0 {
-		return ""
-	}
-	for i := range others {
-		if isSame(group, &others[i]) {
-			continue
-		}
-		for j := range others[i].Spec.Projects {
-			theirs, _ := hostsOf(others[i].Spec.Projects[j].Routes)
-			if *left -= 1 + len(theirs)*len(hosts); *left < 0 {
-				return ""
-			}
-			for _, host := range hosts {
-				if slices.ContainsFunc(theirs, func(other string) bool { return hostsMeet(host, other) }) {
-					return host
-				}
-			}
-		}
-	}
-	return ""
-}
-
-// hostsMeet reports whether some host matches both patterns.
-func hostsMeet(a, b string) bool {
-	wideA, wildA := strings.CutPrefix(a, "*")
-	wideB, wildB := strings.CutPrefix(b, "*")
-	return a == b || wildA && strings.HasSuffix(wideB, wideA) || wildB && strings.HasSuffix(wideA, wideB)
-}
-
-// otherGroups reports whether another Group owns requests for any host.
-func otherGroups(group *v1alpha1.Group, others []v1alpha1.Group) bool {
-	for i := range others {
-		if !isSame(group, &others[i]) && ownsAnyHost(&others[i]) {
-			return true
-		}
-	}
-	return false
-}
-
-func ownsAnyHost(group *v1alpha1.Group) bool {
-	return len(group.Spec.Projects) == 0 || slices.ContainsFunc(group.Spec.Projects, func(p v1alpha1.Project) bool {
-		_, anyHost := hostsOf(p.Routes)
-		return anyHost
-	})
 }
 
 func isSame(a, b *v1alpha1.Group) bool { return a.Namespace == b.Namespace && a.Name == b.Name }

@@ -10,6 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
@@ -30,7 +31,7 @@ func (r *Reconciler) updateURLSecrets(ctx context.Context, key *v1alpha1.ApiKey,
 			changed = changed || v.URLSecret != ""
 			v.URLSecret = ""
 			continue
-		case isOver(v):
+		case lifecycle.Over(v.State):
 			continue
 		case v.URLSecret != "":
 			if _, err := found.keys.OpenURLSecret(v.URLSecret, v.Digest); err == nil {
@@ -54,15 +55,6 @@ func (r *Reconciler) updateURLSecrets(ctx context.Context, key *v1alpha1.ApiKey,
 		return false, fmt.Errorf("recording secrets of signed URLs: %w", err)
 	}
 	return true, nil
-}
-
-func isOver(v *v1alpha1.KeyVersion) bool {
-	switch v.State {
-	case v1alpha1.VersionRetired, v1alpha1.VersionExpired, v1alpha1.VersionRevoked:
-		return true
-	case v1alpha1.VersionPending, v1alpha1.VersionActive, v1alpha1.VersionRetiring:
-	}
-	return false
 }
 
 // textOf returns the text of a version, or a zero key if it is not known.

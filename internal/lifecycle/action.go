@@ -100,14 +100,14 @@ func (p *planner) endedBeforeFirst() bool {
 		return false
 	}
 	at := p.in.Key.Spec.ExpiresAt
-	return p.in.Key.Status.State == v1alpha1.KeyExpired || at != nil && ended(at, p.now)
+	return p.in.Key.Status.State == v1alpha1.KeyExpired || at != nil && Passed(at, p.now)
 }
 
 // declaredEnd reports whether a version ended when the key itself is declared to end, and not before because of the
 // Group's keyPolicy.
 func (p *planner) declaredEnd(v *v1alpha1.KeyVersion) bool {
 	at := p.in.Key.Spec.ExpiresAt
-	return at != nil && (v.ExpiresAt == nil || !v.ExpiresAt.Before(at) || ended(at, p.now))
+	return at != nil && (v.ExpiresAt == nil || !v.ExpiresAt.Before(at) || Passed(at, p.now))
 }
 
 // restore takes over the version in the Secret of a key whose status was lost, for instance after a restore from a backup:
@@ -139,7 +139,7 @@ func (p *planner) restore() bool {
 	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which existed before this ApiKey: its "+
 		"holders are not affected%s",
 		version.ID, version.Preview, SecretName(p.in.Key), although)
-	if ended(version.ExpiresAt, p.now) {
+	if Passed(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
 	}
 	p.out.Versions = append(p.out.Versions, version)

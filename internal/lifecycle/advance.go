@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,14 +19,14 @@ func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	case Revoked(p.in.Key):
 		p.end(v, v1alpha1.VersionRevoked)
 		return true
-	case ended(v.ExpiresAt, p.now):
+	case Passed(v.ExpiresAt, p.now):
 		p.end(v, v1alpha1.VersionExpired)
 		return true
-	case v.State == v1alpha1.VersionRetiring && ended(v.RetiresAt, p.now):
+	case v.State == v1alpha1.VersionRetiring && Passed(v.RetiresAt, p.now):
 		p.end(v, v1alpha1.VersionRetired)
 		return true
 	}
-	if p.adoptExpiry(v); ended(v.ExpiresAt, p.now) {
+	if p.adoptExpiry(v); Passed(v.ExpiresAt, p.now) {
 		p.end(v, v1alpha1.VersionExpired)
 		return true
 	}
@@ -113,9 +112,6 @@ func (p *planner) carries(v *v1alpha1.KeyVersion) bool {
 func (p *planner) note(warning bool, reason, format string, args ...any) {
 	p.out.Notes = append(p.out.Notes, Note{Warning: warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
-
-// ended reports whether the instant at which something ends has come.
-func ended(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
 
 // SecretName is the name of the key's Secret.
 func SecretName(key *v1alpha1.ApiKey) string {

@@ -129,6 +129,15 @@ func Live(state v1alpha1.VersionState) bool {
 	return state == v1alpha1.VersionPending || state == v1alpha1.VersionActive || state == v1alpha1.VersionRetiring
 }
 
+// Over reports whether a version has ended for good: by its overlap, by its expiry, or by revocation.
+func Over(state v1alpha1.VersionState) bool {
+	return state == v1alpha1.VersionRetired || state == v1alpha1.VersionExpired || state == v1alpha1.VersionRevoked
+}
+
+// Passed reports whether there is such an end, of an overlap or a lifetime, and it has come: the instant itself is the first at which the
+// version is refused.
+func Passed(end *metav1.Time, now time.Time) bool { return end != nil && !now.Before(end.Time) }
+
 // Revoked reports whether the key is revoked; a deletion revokes it, too.
 func Revoked(key *v1alpha1.ApiKey) bool {
 	return isTrue(key.Spec.Revoked) || key.DeletionTimestamp != nil

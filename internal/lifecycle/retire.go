@@ -56,7 +56,7 @@ func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
 		v.State = v1alpha1.VersionRetired
 		return
 	}
-	if ended(v.RetiresAt, p.now) {
+	if Passed(v.RetiresAt, p.now) {
 		p.end(v, v1alpha1.VersionRetired)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
 func (a *app) status() *cobra.Command {
@@ -186,8 +187,7 @@ func (p *page) key(v *keyView) {
 
 // end says when a version ends, or that it has.
 func (p *page) end(w *versionView) string {
-	switch w.State {
-	case v1alpha1.VersionRetired, v1alpha1.VersionExpired, v1alpha1.VersionRevoked:
+	if lifecycle.Over(w.State) {
 		at := w.RetiresAt
 		if w.State == v1alpha1.VersionExpired {
 			at = w.ExpiresAt
@@ -196,7 +196,6 @@ func (p *page) end(w *versionView) string {
 			return "over"
 		}
 		return strings.ToLower(string(w.State)) + " " + p.when(at, minute)
-	case v1alpha1.VersionPending, v1alpha1.VersionActive, v1alpha1.VersionRetiring:
 	}
 	if at := w.RetiresAt; at != nil && (w.ExpiresAt == nil || at.Before(w.ExpiresAt)) {
 		return p.ahead("retire", at)
@@ -208,10 +207,10 @@ func (p *page) end(w *versionView) string {
 }
 
 func (p *page) ahead(verb string, at *metav1.Time) string {
-	if at.After(p.now) {
-		return verb + "s " + p.when(at, minute)
+	if lifecycle.Passed(at, p.now) {
+		return verb + "d " + p.when(at, minute)
 	}
-	return verb + "d " + p.when(at, minute)
+	return verb + "s " + p.when(at, minute)
 }
 
 func stateStyle(state v1alpha1.KeyState) style {

@@ -176,13 +176,12 @@ func isImported(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, digest keyformat.D
 
 // accepted reports whether validation servers accept the version now, and why.
 func accepted(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, now time.Time) (reason string, valid bool) {
-	past := func(t *metav1.Time) bool { return t != nil && !now.Before(t.Time) }
 	switch {
 	case lifecycle.Revoked(key), v.State == v1alpha1.VersionRevoked:
 		return "it is revoked", false
-	case v.State == v1alpha1.VersionExpired, past(v.ExpiresAt):
+	case v.State == v1alpha1.VersionExpired, lifecycle.Passed(v.ExpiresAt, now):
 		return "it has expired", false
-	case v.State == v1alpha1.VersionRetired, past(v.RetiresAt):
+	case v.State == v1alpha1.VersionRetired, lifecycle.Passed(v.RetiresAt, now):
 		return "it was replaced by a later version, and its overlap is over", false
 	case key.Status.State == v1alpha1.KeySuspended:
 		return "it is suspended: its ApiKey or its Group is", false

@@ -1,6 +1,7 @@
 package leaks
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -51,9 +52,11 @@ func TestReportsAreParsed(t *testing.T) {
 	}
 }
 
+// FuzzParseReports: what is read is bounded and clean, and is what another reader of the same JSON reads.
 func FuzzParseReports(f *testing.F) {
 	f.Add(`[{"token":"acme_0123456789","type":"t","url":"https://git.example/acme_0123456789?x#y","source":"s"}]`)
 	f.Add(`[{"sha256":"jZae727K08KaOmKSgOaGzww/XVqGr/PKEgIMkjrcbJI=","url":"http://[::1]:80/%zz"}]`)
+	f.Add(`[{"token":"a","Token":"b"},{"token":"a","token":"\ud800"},{"token":null,"sha256":null}]`)
 	f.Fuzz(func(t *testing.T, body string) {
 		all, err := parseReports([]byte(body))
 		if err != nil {
@@ -62,6 +65,7 @@ func FuzzParseReports(f *testing.F) {
 			}
 			return
 		}
+		compareReports(t, body, all)
 		for _, r := range all {
 			if len(r.url) > maxURL || len(r.source) > maxSource || len(r.kind) > 128 {
 				t.Fatalf("%+v", r)
@@ -71,4 +75,37 @@ func FuzzParseReports(f *testing.F) {
 			}
 		}
 	})
+}
+
+// compareReports reads the objects as maps. Of a member that occurs in another spelling, too, both readings are right.
+func compareReports(t *testing.T, body string, all []found) {
+	t.Helper()
+	var objects []map[string]any
+	if err := json.Unmarshal([]byte(body), &objects); err != nil || len(objects) != len(all) {
+		t.Fatalf("%q: %d reports, and %d objects, %v", body, len(all), len(objects), err)
+	}
+	for i, object := range objects {
+		odd := false
+		for name, value := range object {
+			_, isText := value.(string)
+			for _, member := range []string{"token", "sha256"} {
+				odd = odd || strings.EqualFold(name, member) && (name != member || !isText)
+			}
+		}
+		if odd {
+			continue
+		}
+		token, _ := object["token"].(string)
+		want := keyformat.DigestOf(token)
+		if token == "" {
+			text, _ := object["sha256"].(string)
+			var err error
+			if want, err = keyformat.ReadSHA256(text); err != nil {
+				t.Fatalf("%q: report %d has a digest without a text: %v", body, i, err)
+			}
+		}
+		if all[i].digest != want {
+			t.Fatalf("%q: report %d is of another text", body, i)
+		}
+	}
 }

@@ -69,11 +69,21 @@ func FuzzKeyRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	limited.Versions[0].RetiresAtMs, limited.Versions[0].UrlSecret = 1_800_000_000_000, bytes.Repeat([]byte{7}, 32)
+	signing, err := proto.MarshalOptions{Deterministic: true}.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
+	limited.Versions[0].UrlSecret = []byte{7}
+	short, err := proto.MarshalOptions{Deterministic: true}.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
 	entry := func(encoded string) []byte {
 		return slices.Concat(rated, []byte{0x5a, byte(len(encoded))}, []byte(encoded))
 	}
 	for _, seed := range [][]byte{
-		restricted, slices.Concat(rated, []byte{0x48, 0}), slices.Concat(rated, []byte{0x48, 1, 0x48, 2}),
+		signing, short, slices.Concat(signing, signing), restricted, slices.Concat(rated, []byte{0x48, 0}), slices.Concat(rated, []byte{0x48, 1, 0x48, 2}),
 		slices.Concat(rated, []byte{0x48, 3}), slices.Concat(rated, []byte{0x52, 1, 0xff}),
 		withContext, slices.Concat(withContext, withContext[len(withContext)-10:]), withContext[:len(withContext)-1], entry(""), entry("\n\x01b\x12\x01x"), entry("\x12\x01x\n\x01b"),
 		entry("\n\x81\x00b\x12\x01x"), entry("\n\x01b"), entry("\n\x01b\x12\x01\xff"), entry("\n\x01b\x12\x01x\x18\x01"),

@@ -138,6 +138,11 @@ func (b *bench) startFleet(count int) error {
 	if count == 0 {
 		return nil
 	}
+	if count == few {
+		if err := b.addDecisionLog(keys, flags); err != nil {
+			return err
+		}
+	}
 	return b.addTargets(v, keys, upstream)
 }
 

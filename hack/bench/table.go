@@ -28,6 +28,8 @@ var table = []row{
 	{what: "ext_authz, 1,000,000 keys, a good key : gRPC baseline, CPU", of: hit(1_000_000), baseline: grpcBaseline, goal: 0.85},
 	{what: "ext_authz, 10,000 keys, an unknown key : gRPC baseline, CPU", of: miss(10_000), baseline: grpcBaseline, goal: 0.85},
 	{what: "ext_authz, the most expensive of 1, 10,000 and 1,000,000 keys, good and unknown : the cheapest, CPU", of: flatness, goal: 1.10},
+	{what: "decision log on, a browser's 20 headers : gRPC baseline, CPU", of: loggedFull, baseline: baselineFull, goal: 0.60},
+	{what: "decision log on, a bare request : gRPC baseline, CPU", of: loggedBare, baseline: baselineBare, goal: 0.75},
 	{what: "forward-auth : HTTP baseline, CPU", of: forwardAuth, baseline: httpBaseline, goal: 1.15},
 	{what: "reverse proxy : proxy baseline, CPU", of: reverseProxy, baseline: proxyBaseline, goal: 1.10},
 	{what: "reverse proxy : proxy baseline with a pool of buffers, CPU", of: reverseProxy, baseline: pooledBaseline, goal: 1.10},

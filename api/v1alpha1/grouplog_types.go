@@ -73,7 +73,7 @@ type GroupLogSpec struct {
 type LogHead struct {
 	LogPosition `json:",inline"`
 
-	// pruned is the last event that was deleted because of its age; absent where none was.
+	// pruned is the last event that was deleted because of its age, or of the size of the log; absent where none was.
 	//
 	// +optional
 	Pruned *PrunedLog `json:"pruned,omitempty"`
@@ -111,4 +111,20 @@ type PrunedLog struct {
 	//
 	// +required
 	Through metav1.Time `json:"through,omitzero"`
+
+	// reason of the last deletion: Age if the events were older than logRetention of the tier, and Size if the log was larger than its
+	// logSize.
+	//
+	// +kubebuilder:validation:Enum=Age;Size
+	// +required
+	Reason PruneReason `json:"reason,omitempty"`
 }
+
+// PruneReason is why the beginning of the log of a Group was deleted.
+type PruneReason string
+
+// Reasons.
+const (
+	PrunedByAge  PruneReason = "Age"
+	PrunedBySize PruneReason = "Size"
+)

@@ -1,6 +1,7 @@
 package grouplog
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"strings"
 	"sync"
@@ -11,6 +12,10 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/groupevent"
 )
+
+// defaultMaxPending bounds what waits to be written into one log: nothing is written while the API server refuses it, such as for a quota of
+// the namespace.
+const defaultMaxPending = 8192
 
 // id is a hash of the id of an event.
 type id [16]byte
@@ -29,23 +34,27 @@ type chain struct {
 	// head is the position of the last event, and recorded what the GroupUsage says about that.
 	head     groupevent.Head
 	recorded groupevent.Head
-	// pruned is how far the log was deleted because of its age; nil if it was not.
+	// pruned is how far the log was deleted because of its age or size; nil if it was not.
 	pruned   *v1alpha1.PrunedLog
 	segments []segment
-	// known are the ids of events that the log has, and live the objects that were not deleted, by UID.
-	known map[id]struct{}
+	// known are the ids of events that the log has, with their numbers, and live the objects that were not deleted, by UID; nil once
+	// deletions are seen when they happen.
+	known map[id]uint64
 	live  map[string]groupevent.Subject
-	// pending are events that the log is to have.
-	pending []groupevent.Event
-	waiting map[id]struct{} // their ids
+	// pending are events that the log is to have, at most maxPending of them, and as many deletions.
+	pending    []groupevent.Event
+	maxPending int
+	waiting    map[id]struct{} // their ids
+	// missed reports that events did not fit into pending. The objects still are evidence of them.
+	missed bool
 	// stale reports that another manager has written to the log, so that it has to be read again.
 	stale bool
 	// deleted reports that the Group is deleted.
 	deleted bool
 }
 
-func newChain(group groupevent.Group) *chain {
-	c := &chain{group: group}
+func (w *Writer) newChain(group groupevent.Group) *chain {
+	c := &chain{group: group, maxPending: cmp.Or(w.MaxPending, defaultMaxPending), live: map[string]groupevent.Subject{}}
 	c.forget()
 	c.waiting = map[id]struct{}{}
 	return c
@@ -55,14 +64,14 @@ func (c *chain) name() string { return c.group.Namespace + "/" + c.group.Name }
 
 // forget forgets what the segments say.
 func (c *chain) forget() {
-	c.head, c.segments = groupevent.Head{}, nil
-	c.known, c.live = map[id]struct{}{}, map[string]groupevent.Subject{}
+	c.head, c.segments, c.known = groupevent.Head{}, nil, map[id]uint64{}
+	clear(c.live)
 }
 
 // read takes over a segment. Segments are read in their order. It returns the first line that cannot be read, as an error; the
 // rest is read nevertheless, because an event that is in the log must not get into it again.
 func (c *chain) read(of *v1alpha1.GroupLog) error {
-	s := segment{name: of.Name, last: c.head}
+	s := segment{name: of.Name, last: c.head, size: len(of.Spec.Events)}
 	var unreadable error
 	for _, line := range lines(of) {
 		event, err := groupevent.Decode([]byte(line))
@@ -84,10 +93,10 @@ func (c *chain) read(of *v1alpha1.GroupLog) error {
 
 // note remembers an event that the log has.
 func (c *chain) note(event *groupevent.Event) {
-	c.known[idOf(event.ID)] = struct{}{}
+	c.known[idOf(event.ID)] = event.Sequence
 	if strings.HasSuffix(event.Type.Short(), ".deleted") {
 		delete(c.live, event.Subject.UID)
-	} else if event.Subject.UID != "" {
+	} else if event.Subject.UID != "" && c.live != nil {
 		c.live[event.Subject.UID] = event.Subject
 	}
 	if event.Type == groupevent.TypeGroupDeleted {
@@ -102,6 +111,11 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 		of := idOf(event.ID)
 		_, waits := c.waiting[of]
 		if waits || c.deleted || !event.Time.After(after) || c.isPruned(&event) {
+			continue
+		}
+		deletion := strings.HasSuffix(event.Type.Short(), ".deleted")
+		if len(c.pending) >= c.maxPending && (!deletion || len(c.pending) >= 2*c.maxPending) {
+			c.missed = true
 			continue
 		}
 		c.pending, c.waiting[of], added = append(c.pending, event), struct{}{}, true

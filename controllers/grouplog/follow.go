@@ -42,7 +42,10 @@ func (w *Writer) handler(ctx context.Context) toolscache.ResourceEventHandler {
 			ctrl.LoggerFrom(ctx).Error(err, "An event is not in the log of a Group")
 		}
 		if group, is := obj.(*v1alpha1.Group); is && !initial {
-			w.observeOf(ctx, group)
+			// What refers to it may have been there before.
+			if err := w.observeOf(ctx, group, func() error { return nil }); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "Objects of a Group are not in its log", "namespace", group.Namespace, "group", group.Name)
+			}
 		}
 	}
 	return toolscache.ResourceEventHandlerDetailedFuncs{
@@ -103,25 +106,72 @@ func (w *Writer) note(group *v1alpha1.Group, found *evidence) {
 	}
 }
 
-// observeOf looks at what refers to a Group that is new: it may have been there before.
-func (w *Writer) observeOf(ctx context.Context, group *v1alpha1.Group) {
+// observeOf looks at a Group, and at what refers to it, and calls each after every look.
+func (w *Writer) observeOf(ctx context.Context, group *v1alpha1.Group, each func() error) error {
+	lists, err := cache.CachedAllowlists(ctx, w.Cache, group)
+	if err != nil {
+		return err
+	}
 	keys, err := cache.CachedKeys(ctx, w.Cache, client.ObjectKeyFromObject(group))
-	for i := range keys {
-		if err == nil {
-			err = w.Observe(ctx, &keys[i])
+	if err != nil {
+		return err
+	}
+	look := func(obj any) {
+		// One object whose events cannot be recorded keeps no other from being looked at.
+		if err := w.Observe(ctx, obj); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "An event is not in the log of a Group")
 		}
 	}
-	lists, unread := cache.CachedAllowlists(ctx, w.Cache, group)
+	look(group)
 	for _, list := range lists {
-		if unread == nil {
-			unread = w.Observe(ctx, list)
+		look(list)
+		if err := each(); err != nil {
+			return err
 		}
 	}
-	for _, err := range []error{err, unread} {
-		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Objects of a Group are not in its log", "namespace", group.Namespace, "group", group.Name)
+	for i := range keys {
+		look(&keys[i])
+		if err := each(); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// catchUp looks again at the objects of a Group whose events did not all fit into what is pending, and writes meanwhile.
+func (w *Writer) catchUp(ctx context.Context, uid types.UID) error {
+	w.mu.Lock()
+	c := w.chains[uid]
+	w.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	missed := c.missed
+	c.missed = false
+	c.mu.Unlock()
+	if !missed {
+		return nil
+	}
+	group, err := w.groupOf(ctx, c)
+	if group != nil {
+		err = w.observeOf(ctx, group, func() error {
+			c.mu.Lock()
+			waits := len(c.pending)
+			c.mu.Unlock()
+			if waits < c.maxPending/2 {
+				return nil
+			}
+			return w.Flush(ctx, uid)
+		})
+	}
+	if err != nil {
+		c.mu.Lock()
+		c.missed = true
+		c.mu.Unlock()
+		return fmt.Errorf("looking at the objects of a Group again: %w", err)
+	}
+	return nil
 }
 
 // Deleted notes that an object does not exist any more.
@@ -152,6 +202,9 @@ func (w *Writer) FindDeleted(ctx context.Context) error {
 			return err
 		}
 	}
+	w.mu.Lock()
+	w.sees = true
+	w.mu.Unlock()
 	return nil
 }
 
@@ -188,6 +241,7 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 			w.queue.AddAfter(uidOf(c.group), gather)
 		}
 	}
+	c.live = nil
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (w *Writer) Load(ctx context.Context) error {
 			group := groupevent.Group{Namespace: of.Namespace, Name: of.Spec.Group, UID: string(of.Spec.GroupUID)}
 			c := w.chains[of.Spec.GroupUID]
 			if c == nil {
-				c = newChain(group)
+				c = w.newChain(group)
 				w.chains[of.Spec.GroupUID] = c
 			}
 			if err := c.read(of); err != nil {
@@ -68,7 +68,7 @@ func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
 			}
 			c := w.chains[usage.Status.GroupUID]
 			if c == nil { // every segment is missing
-				c = newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
+				c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
 				w.chains[usage.Status.GroupUID] = c
 			}
 			c.takeHead(ctx, usage.Status.Log)

@@ -3,6 +3,7 @@ package grouplog
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,25 +32,66 @@ func (w *Writer) Prune(ctx context.Context) {
 }
 
 func (w *Writer) pruneOne(ctx context.Context, c *chain) error {
-	group, err := cache.Group(ctx, w.Cache, types.NamespacedName{Namespace: c.group.Namespace, Name: c.group.Name}, client.UnsafeDisableDeepCopy)
+	group, err := w.groupOf(ctx, c)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	exists := group != nil && group.UID == uidOf(c.group)
 	kept, stays := deletedRetention, 0
-	if exists {
+	if group != nil {
 		kept, stays = w.retention(group), 1
 	}
 	before, n := w.Clock.Now().Add(-kept), 0
 	for n < len(c.segments)-stays && c.segments[n].latest.Before(before) {
 		n++
 	}
+	if err := w.deleteFirst(ctx, c, n, group, v1alpha1.PrunedByAge); err != nil {
+		return err
+	}
+	return w.pruneSize(ctx, c)
+}
+
+// pruneSize deletes the first segments of a log that is larger than its tier allows: somebody who causes many events cannot fill etcd
+// with them. It is called with the lock of the chain.
+func (w *Writer) pruneSize(ctx context.Context, c *chain) error {
+	size := 0
+	for i := range c.segments {
+		size += c.segments[i].size
+	}
+	if size <= tier.MinLogSize {
+		return nil
+	}
+	group, err := w.groupOf(ctx, c)
+	if err != nil || group == nil {
+		return err // the log of a Group that is deleted does not grow
+	}
+	limit, n := int(w.Tiers.LogSize(group)), 0
+	for size > limit && n < len(c.segments)-1 {
+		size -= c.segments[n].size
+		n++
+	}
+	return w.deleteFirst(ctx, c, n, group, v1alpha1.PrunedBySize)
+}
+
+// groupOf returns the Group of a log from the cache; nil if it is deleted.
+func (w *Writer) groupOf(ctx context.Context, c *chain) (*v1alpha1.Group, error) {
+	name := types.NamespacedName{Namespace: c.group.Namespace, Name: c.group.Name}
+	group, err := cache.Group(ctx, w.Cache, name, client.UnsafeDisableDeepCopy)
+	if err != nil || group == nil || group.UID != uidOf(c.group) {
+		return nil, err
+	}
+	return group, nil
+}
+
+// deleteFirst deletes the first n segments of a log. For a Group that exists it is recorded before: a crash in between leaves segments
+// that need not be there, and not a log whose beginning is missing.
+func (w *Writer) deleteFirst(ctx context.Context, c *chain, n int, group *v1alpha1.Group, reason v1alpha1.PruneReason) error {
 	if n == 0 {
 		return nil
 	}
-	if exists {
+	last := c.segments[n-1].last
+	if group != nil {
 		through := time.Time{}
 		for _, s := range c.segments[:n] {
 			through = later(through, s.latest.Truncate(time.Second).Add(time.Second)) // it is stored in whole seconds
@@ -57,8 +99,7 @@ func (w *Writer) pruneOne(ctx context.Context, c *chain) error {
 		if c.pruned != nil {
 			through = later(through, c.pruned.Through.Time)
 		}
-		// Recorded first: a crash in between leaves segments that need not be there, and not a log whose beginning is missing.
-		pruned := &v1alpha1.PrunedLog{LogPosition: positionOf(c.segments[n-1].last), Through: metav1.NewTime(through)}
+		pruned := &v1alpha1.PrunedLog{LogPosition: positionOf(last), Through: metav1.NewTime(through), Reason: reason}
 		err := w.Heads.RecordLog(ctx, c.name(), group.UID, v1alpha1.LogHead{LogPosition: positionOf(c.head), Pruned: pruned})
 		if err != nil {
 			return fmt.Errorf("recording what is pruned: %w", err)
@@ -72,5 +113,6 @@ func (w *Writer) pruneOne(ctx context.Context, c *chain) error {
 		}
 		c.segments = c.segments[1:]
 	}
+	maps.DeleteFunc(c.known, func(_ id, sequence uint64) bool { return sequence <= last.Sequence })
 	return nil
 }

@@ -16,6 +16,9 @@ import (
 const (
 	// segmentSize is the greatest length of the events of a segment.
 	segmentSize = 256 << 10
+	// appendSize is how long the events of a segment may be for more to be appended: that writes all of them again, and etcd keeps what
+	// was written before for minutes. Only what is pending at once makes a segment longer.
+	appendSize = 32 << 10
 	// pageSize is how many segments are listed at once: they are large.
 	pageSize = 20
 	// maxGroupName is how much of the name of a Group is in that of a segment.
@@ -26,8 +29,9 @@ const (
 type segment struct {
 	name string
 	last groupevent.Head
-	// latest is the latest time of its events.
+	// latest is the latest time of its events, and size their length in bytes.
 	latest time.Time
+	size   int
 }
 
 // segmentName returns the name of the segment that begins with an event. Segments sort by name.

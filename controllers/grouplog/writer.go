@@ -55,6 +55,8 @@ type Writer struct {
 	Heads  Heads
 	Tiers  *tier.Catalogue
 	Clock  clock.WithTicker
+	// MaxPending is how many events may wait to be written into one log; if it is 0, 8,192.
+	MaxPending int
 	// Namespaces are those that the manager watches; if there are none, all.
 	Namespaces []string
 
@@ -62,6 +64,8 @@ type Writer struct {
 	chains  map[types.UID]*chain
 	queue   workqueue.TypedRateLimitingInterface[types.UID]
 	limiter *rate.Limiter
+	// sees reports that deletions are seen when they happen.
+	sees bool
 	// complete reports that chains has all logs.
 	complete bool
 	// appended notifies readers.
@@ -129,7 +133,10 @@ func (w *Writer) chainOf(group *v1alpha1.Group) *chain {
 	defer w.mu.Unlock()
 	c := w.chains[group.UID]
 	if c == nil {
-		c = newChain(identityOf(group))
+		c = w.newChain(identityOf(group))
+		if w.sees {
+			c.live = nil
+		}
 		w.chains[group.UID] = c
 	}
 	return c
@@ -149,6 +156,9 @@ func (w *Writer) work(ctx context.Context) {
 			return
 		}
 		err := w.Flush(ctx, uid)
+		if err == nil {
+			err = w.catchUp(ctx, uid)
+		}
 		switch {
 		case err == nil, ctx.Err() != nil:
 			w.queue.Forget(uid)
@@ -190,6 +200,10 @@ func (w *Writer) Flush(ctx context.Context, uid types.UID) error {
 		case err != nil:
 			c.stale = true // whether it was written is not known
 			return err
+		default:
+			if err := w.pruneSize(ctx, c); err != nil {
+				return err
+			}
 		}
 	}
 	return w.recordHead(ctx, c)
@@ -202,14 +216,14 @@ func (w *Writer) append(ctx context.Context, c *chain) error {
 		return err
 	}
 	if last != nil {
-		taken, text, err := c.take(segmentSize - len(last.Spec.Events))
+		taken, text, err := c.take(appendSize - len(last.Spec.Events))
 		if err != nil {
 			return err
 		}
 		if len(taken) > 0 {
 			before := last.DeepCopy()
 			last.Spec.Events += text
-			return w.write(c, taken, func() error {
+			return w.write(c, taken, text, func() error {
 				return w.Client.Patch(ctx, last, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 			})
 		}
@@ -219,7 +233,7 @@ func (w *Writer) append(ctx context.Context, c *chain) error {
 		return err
 	}
 	object := newSegment(c.group, taken[0].Sequence, text)
-	return w.write(c, taken, func() error {
+	return w.write(c, taken, text, func() error {
 		if err := w.Client.Create(ctx, object); err != nil {
 			return err
 		}
@@ -228,13 +242,13 @@ func (w *Writer) append(ctx context.Context, c *chain) error {
 	})
 }
 
-func (w *Writer) write(c *chain, taken []groupevent.Event, write func() error) error {
+func (w *Writer) write(c *chain, taken []groupevent.Event, text string, write func() error) error {
 	failpoint.Here(failpoint.BeforeSegment)
 	if err := write(); err != nil {
 		return fmt.Errorf("writing a segment of the log of %s/%s: %w", c.group.Namespace, c.group.Name, err)
 	}
 	failpoint.Here(failpoint.AfterSegment)
-	c.wrote(taken)
+	c.wrote(taken, text)
 	w.appended.notify()
 	return nil
 }
@@ -260,8 +274,9 @@ func (c *chain) take(room int) (taken []groupevent.Event, text string, err error
 }
 
 // wrote remembers what was written into the last segment.
-func (c *chain) wrote(taken []groupevent.Event) {
+func (c *chain) wrote(taken []groupevent.Event, text string) {
 	last := &c.segments[len(c.segments)-1]
+	last.size += len(text)
 	for i := range taken {
 		c.note(&taken[i])
 		delete(c.waiting, idOf(taken[i].ID))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -22,6 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/groupevent"
 	"github.com/keyward-dev/keyward/internal/specchange"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 // heads is where a writer records heads; before and after may crash it.
@@ -395,6 +397,54 @@ var _ = Describe("The log of a Group", func() {
 		Expect(head(ctx, w).Sequence).To(BeEquivalentTo(602))
 	})
 
+	It("is not larger than its tier allows", func(ctx SpecContext) {
+		catalogue := *w.Tiers
+		catalogue.Tiers, catalogue.Default = []tier.Tier{{Name: "small", LogSize: 1 << 20}}, "small"
+		writer := newWriter(ctx, w)
+		writer.Tiers = &catalogue
+		look(ctx, w, writer)
+		oldest := changed(1)
+		for n := range 2000 {
+			w.Clock.Step(2 * time.Second)
+			Expect(writer.Observe(ctx, changed(n+1))).To(Succeed())
+			if n%50 == 49 {
+				Expect(writer.Flush(ctx, group.UID)).To(Succeed())
+				size := 0
+				for _, s := range segments(ctx, w) {
+					size += len(s.Spec.Events)
+				}
+				Expect(size).To(BeNumerically("<=", 1<<20))
+			}
+		}
+		events, divergence := verify(ctx, w)
+		Expect(divergence).To(BeNil(), "what was deleted is known")
+		Expect(len(events)).To(BeNumerically(">", 300))
+		last := head(ctx, w)
+		Expect(last.Sequence).To(BeEquivalentTo(2001))
+		Expect(last.Pruned.Reason).To(Equal(v1alpha1.PrunedBySize))
+		Expect(events[0].Sequence).To(BeEquivalentTo(last.Pruned.Sequence + 1))
+
+		By("being read by another leader")
+		next := newWriter(ctx, w)
+		next.Tiers = &catalogue
+		Expect(next.Observe(ctx, oldest)).To(Succeed())
+		Expect(next.Observe(ctx, changed(2000))).To(Succeed())
+		Expect(next.Flush(ctx, group.UID)).To(Succeed())
+		Expect(head(ctx, w).Sequence).To(BeEquivalentTo(2001), "nothing is recorded again")
+	})
+
+	It("writes little again when it appends", func(ctx SpecContext) {
+		writer := newWriter(ctx, w)
+		look(ctx, w, writer)
+		for n := range 300 {
+			Expect(writer.Observe(ctx, changed(n+1))).To(Succeed())
+			Expect(writer.Flush(ctx, group.UID)).To(Succeed())
+		}
+		for _, s := range segments(ctx, w) {
+			Expect(len(s.Spec.Events)).To(BeNumerically("<=", 32<<10))
+		}
+	})
+
 	It("has deletions that nobody saw", func(ctx SpecContext) {
 		list := w.NewAllowlist()
 		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
@@ -476,6 +526,47 @@ var _ = Describe("The log of a Group", func() {
 			change(&changed.Spec)
 			Expect(testenv.Admin.Update(ctx, changed)).To(MatchError(ContainSubstring(name)))
 		}
+	})
+
+	It("keeps little while it cannot be written, and has everything afterwards", func(ctx SpecContext) {
+		var refused atomic.Int32
+		refused.Store(1)
+		writer := newWriter(ctx, w, func(writer *grouplog.Writer) {
+			writer.Clock, writer.MaxPending = clock.RealClock{}, 4
+			writer.Client = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
+				Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+					if refused.Load() > 0 {
+						refused.Add(1)
+						return apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("grouplogs").GroupResource(), object.GetName(),
+							errors.New("exceeded quota"))
+					}
+					return c.Create(ctx, object, options...)
+				},
+			})
+		})
+		running, stop := context.WithCancel(ctx)
+		stopped := make(chan error, 1)
+		go func() { stopped <- writer.Start(running) }()
+		expected := []string{"group.created"}
+		for i := range 40 {
+			list := w.NewAllowlist(func(list *v1alpha1.DomainAllowlist) { list.Name = fmt.Sprint("list-", i) })
+			Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
+			cached(ctx, list)
+			expected = append(expected, "allowlist.created")
+		}
+		Eventually(refused.Load).Should(BeNumerically(">", 2), "it has tried")
+		refused.Store(0)
+		Eventually(func(g Gomega) {
+			events, divergence := verify(ctx, w)
+			g.Expect(divergence).To(BeNil())
+			types := []string{}
+			for i := range events {
+				types = append(types, events[i].Type.Short())
+			}
+			g.Expect(types).To(ConsistOf(expected))
+		}).Should(Succeed())
+		stop()
+		Eventually(stopped).Should(Receive(BeNil()))
 	})
 
 	It("is written while a manager leads", func(ctx SpecContext) {

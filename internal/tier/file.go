@@ -117,10 +117,13 @@ func parseTier(written fields, path *field.Path) (Tier, field.ErrorList) {
 	}
 	retention, wrong := parseLogRetention(written["logRetention"], path)
 	problems = append(problems, wrong...)
+	size, wrong := parseLogSize(written["logSize"], path)
+	problems = append(problems, wrong...)
 	delete(written, "logRetention")
+	delete(written, "logSize")
 	var t fileTier
 	problems = append(problems, configfile.Decode(&t, written, path, fileHints)...)
-	tier := Tier{Name: name, AuditLog: t.AuditLog, LogRetention: retention}
+	tier := Tier{Name: name, AuditLog: t.AuditLog, LogRetention: retention, LogSize: size}
 	return tier, append(problems, parseLimits(&tier.Limits, t.Limits, path.Child("limits"))...)
 }
 

@@ -41,3 +41,22 @@ tiers:
 		}
 	}
 }
+
+func TestLogSize(t *testing.T) {
+	t.Parallel()
+	catalogue, err := tier.Parse([]byte(head + "\ndefaultTier: Plain\ntiers: [{name: Plain}, {name: Large, logSize: 1Gi}, {name: Small, logSize: 1Mi}, {name: Decimal, logSize: 2M}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, expected := range map[string]int64{"": 64 << 20, "Plain": 64 << 20, "Large": 1 << 30, "Small": 1 << 20, "Decimal": 2_000_000, "Gone": 64 << 20} {
+		if got := catalogue.LogSize(groupOf(name)); got != expected {
+			t.Errorf("%q: %d, want %d", name, got, expected)
+		}
+	}
+	for _, text := range []string{"1023Ki", "1025Mi", "-1Mi", "0", "much", "''", "null", "67108864", "[1Mi]", "1e100Mi"} {
+		_, err := tier.Parse([]byte(head + "\ntiers: [{name: Plain, logSize: " + text + "}]"))
+		if err == nil || !strings.Contains(err.Error(), "tiers[0] (Plain).logSize") || !strings.Contains(err.Error(), "such as 64Mi") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -20,7 +20,9 @@ type Tier struct {
 	AuditLog bool
 	// LogRetention is how long the logs of Groups are kept; if it is 0, that depends on AuditLog.
 	LogRetention time.Duration
-	Limits       v1alpha1.Limits
+	// LogSize is how many bytes of events the log of a Group may have; if it is 0, DefaultLogSize.
+	LogSize int64
+	Limits  v1alpha1.Limits
 }
 
 // Catalogue is the set of tiers that Groups may name. It does not change after it is made.

@@ -244,6 +244,7 @@ var _ = Describe("A sealed context", func() {
 			_, err := r.Reconcile(ctx, w.Request("acme"))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(testenv.Admin.Get(ctx, w.Request("acme").NamespacedName, object)).To(Succeed())
+			g.Expect(object.Status.Limits).NotTo(BeNil())
 			g.Expect(object.Status.Limits.RequestsPerMonth).To(HaveValue(BeEquivalentTo(7)))
 			is(metav1.ConditionFalse, v1alpha1.ReasonSecretUnusable, `Secret "credentials" cannot be read now`)(g, object)
 		}).WithTimeout(20 * time.Second).Should(Succeed())

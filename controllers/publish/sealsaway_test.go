@@ -30,7 +30,7 @@ type silent struct {
 
 func (s silent) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	if s.requests.Add(1) == 1 {
-		return errors.New("the API server is away for this test")
+		return errors.New("the API server is unreachable for this test")
 	}
 	<-s.back
 	return s.Reader.Get(context.WithoutCancel(ctx), key, object, options...)

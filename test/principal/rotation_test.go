@@ -35,10 +35,10 @@ const (
 type rotating struct {
 	*keyward
 
-	dir   string
-	clock time.Time // of the signer
-	reads atomic.Int64
-	away  atomic.Bool
+	dir     string
+	clock   time.Time // of the signer
+	reads   atomic.Int64
+	offline atomic.Bool
 }
 
 func startRotating(t *testing.T) *rotating {
@@ -55,8 +55,8 @@ func startRotating(t *testing.T) *rotating {
 	jwks.Register(mux, r.signer)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.reads.Add(1)
-		if r.away.Load() {
-			http.Error(w, "away", http.StatusServiceUnavailable)
+		if r.offline.Load() {
+			http.Error(w, "offline", http.StatusServiceUnavailable)
 			return
 		}
 		mux.ServeHTTP(w, request)
@@ -206,7 +206,7 @@ func TestRotation(t *testing.T) {
 			r.expect(1)
 
 			// While no keys can be read, those that are known are good for as long as they may be kept.
-			r.away.Store(true)
+			r.offline.Store(true)
 			server.pass(t, bound)
 			r.strangers(server)
 			r.expect(1)
@@ -215,7 +215,7 @@ func TestRotation(t *testing.T) {
 			refused(sign())
 			refused(sign())
 			r.expect(1)
-			r.away.Store(false)
+			r.offline.Store(false)
 			refused(sign())
 			r.expect(0)
 			server.pass(t, bound)

@@ -1,6 +1,10 @@
 package groupevent
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
 
 // The types of events.
 const (
@@ -115,8 +119,8 @@ var catalogue = []Entry{
 		Edited{Generation: 3, Changes: []Change{{Field: "spec.state", Before: "Active", After: "Frozen"}}}, person},
 	{TypeGroupTierChanged, kindGroup, activityUpdate, low, "a Group has another tier", ofChange,
 		Edited{Generation: 4, Changes: []Change{{Field: "spec.tier", Before: "Pro", After: "Business"}}}, person},
-	{TypeGroupLimitReached, kindGroup, activityUpdate, low, "a monthly quota of the Group is nearly or wholly used up",
-		"at which the condition became true", LimitReached{Limit: "QuotaExceeded", Reason: "RequestsExceeded"}, keyward},
+	{TypeGroupLimitReached, kindGroup, activityUpdate, low, "a quota of the Group is nearly or wholly used up",
+		"at which the condition became true", LimitReached{Limit: v1alpha1.ConditionQuotaExceeded, Reason: v1alpha1.ReasonQuotaUsed}, keyward},
 	{TypeGroupDeleted, kindGroup, activityDelete, medium, "a Group was deleted, with which its log ends", "of the deletion, as it was seen",
 		Deleted{State: "Active"}, person},
 

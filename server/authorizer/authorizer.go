@@ -165,6 +165,9 @@ func (a *Authorizer) Integration(name string) *Integration {
 	return i
 }
 
+// Now returns the time by the clock that decisions are made by, for what responses say of them.
+func (i *Integration) Now() time.Time { return i.authorizer.now() }
+
 // Decide decides the request as of now.
 func (i *Integration) Decide(ctx context.Context, request *Request) (result Result) {
 	if i.Traced() {

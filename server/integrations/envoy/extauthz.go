@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc"
@@ -152,7 +151,7 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
 	// An upstream may speak of its own content. If it sends one of the two, Envoy adds the other: it asks of each header alone.
-	for _, h := range httpapi.Retirement(result.Decision, time.Now) {
+	for _, h := range httpapi.Retirement(result.Decision, s.integration.Now) {
 		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {

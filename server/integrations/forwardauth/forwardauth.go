@@ -58,7 +58,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"time"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
@@ -187,7 +186,7 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	// The proxy adds the following headers to the response.
 	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...)
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
-	response.Headers = append(response.Headers, httpapi.Retirement(result.Decision, time.Now)...)
+	response.Headers = append(response.Headers, httpapi.Retirement(result.Decision, h.integration.Now)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
 	response.Headers = h.appendExposed(response.Headers, e, rawQuery)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)

@@ -83,7 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpapi.Set(w.Header(), append(httpapi.CORS(result.Decision, &request.Request), limits...))
-	httpapi.Set(w.Header(), httpapi.Retirement(result.Decision, time.Now))
+	httpapi.Set(w.Header(), httpapi.Retirement(result.Decision, h.integration.Now))
 	w.Header().Set(httpapi.HeaderVary, httpapi.Vary(&request.Request))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -216,7 +216,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
-		retiring:  httpapi.Retirement(result.Decision, time.Now),
+		retiring:  httpapi.Retirement(result.Decision, h.integration.Now),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
@@ -73,7 +72,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		verdict.ResponseHeaders[httpapi.ReferrerPolicy.Name] = httpapi.ReferrerPolicy.Value
 	}
 	for _, header := range slices.Concat(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates),
-		httpapi.Retirement(result.Decision, time.Now)) {
+		httpapi.Retirement(result.Decision, h.integration.Now)) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response

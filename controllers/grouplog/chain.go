@@ -51,6 +51,10 @@ type chain struct {
 	stale bool
 	// deleted reports that the Group is deleted.
 	deleted bool
+	// servers, refused and rejecting are what the log says about validation servers, refused requests, and rejected records.
+	servers   servers
+	refused   refusedDays
+	rejecting perDay
 }
 
 func (w *Writer) newChain(group groupevent.Group) *chain {
@@ -65,6 +69,7 @@ func (c *chain) name() string { return c.group.Namespace + "/" + c.group.Name }
 // forget forgets what the segments say.
 func (c *chain) forget() {
 	c.head, c.segments, c.known = groupevent.Head{}, nil, map[id]uint64{}
+	c.servers, c.refused, c.rejecting = servers{}, refusedDays{}, perDay{}
 	clear(c.live)
 }
 
@@ -99,8 +104,15 @@ func (c *chain) note(event *groupevent.Event) {
 	} else if event.Subject.UID != "" && c.live != nil {
 		c.live[event.Subject.UID] = event.Subject
 	}
-	if event.Type == groupevent.TypeGroupDeleted {
+	switch event.Type {
+	case groupevent.TypeGroupDeleted:
 		c.deleted = true
+	case groupevent.TypeGroupServerLost, groupevent.TypeGroupServerBack:
+		c.servers.note(event)
+	case groupevent.TypeGroupRequestsRefused:
+		c.refused.note(event)
+	case groupevent.TypeGroupRecordsRejected:
+		c.rejecting.has(event, maxRejecting)
 	}
 }
 
@@ -116,6 +128,9 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 		deletion := strings.HasSuffix(event.Type.Short(), ".deleted")
 		if len(c.pending) >= c.maxPending && (!deletion || len(c.pending) >= 2*c.maxPending) {
 			c.missed = true
+			continue
+		}
+		if event.Type == groupevent.TypeGroupRecordsRejected && !c.rejecting.has(&event, maxRejecting) {
 			continue
 		}
 		c.pending, c.waiting[of], added = append(c.pending, event), struct{}{}, true

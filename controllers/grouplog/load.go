@@ -3,7 +3,6 @@ package grouplog
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -54,27 +53,18 @@ func reportUnreadable(ctx context.Context, of *v1alpha1.GroupLog, err error) {
 }
 
 func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
-	list := &v1alpha1.GroupUsageList{}
-	for page := true; page; page = list.Continue != "" {
-		const heads = 250
-		err := w.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(heads), client.Continue(list.Continue))
-		if err != nil {
-			return fmt.Errorf("listing GroupUsages: %w", err)
+	return w.eachUsage(ctx, namespace, func(usage *v1alpha1.GroupUsage) error {
+		if usage.Status.Log == nil || usage.Status.GroupUID == "" {
+			return nil
 		}
-		for i := range list.Items {
-			usage := &list.Items[i]
-			if usage.Status.Log == nil || usage.Status.GroupUID == "" {
-				continue
-			}
-			c := w.chains[usage.Status.GroupUID]
-			if c == nil { // every segment is missing
-				c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
-				w.chains[usage.Status.GroupUID] = c
-			}
-			c.takeHead(ctx, usage.Status.Log)
+		c := w.chains[usage.Status.GroupUID]
+		if c == nil { // every segment is missing
+			c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
+			w.chains[usage.Status.GroupUID] = c
 		}
-	}
-	return nil
+		c.takeHead(ctx, usage.Status.Log)
+		return nil
+	})
 }
 
 // takeHead takes over what the GroupUsage says about a log.

@@ -107,7 +107,7 @@ func (c *chain) note(event *groupevent.Event) {
 	switch event.Type {
 	case groupevent.TypeGroupDeleted:
 		c.deleted = true
-	case groupevent.TypeGroupServerLost, groupevent.TypeGroupServerBack:
+	case groupevent.TypeGroupServerAbsent, groupevent.TypeGroupServerBack:
 		c.servers.note(event)
 	case groupevent.TypeGroupRequestsRefused:
 		c.refused.note(event)

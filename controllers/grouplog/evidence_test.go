@@ -87,7 +87,7 @@ func requireEvents(t *testing.T, got []string, expected ...string) {
 	}
 }
 
-// TestServers: a server that is away for longer than the bound is lost once, and back once, whoever leads meanwhile.
+// TestServers: a server that is disconnected for longer than the bound is absent once, and back once, also under other leaders.
 func TestServers(t *testing.T) {
 	clock, log := clocktesting.NewFakeClock(noon), []groupevent.Event{}
 	registry := session.NewRegistry(clock, 0)
@@ -97,10 +97,10 @@ func TestServers(t *testing.T) {
 	one.Disconnect(session.OneGroup(acme))
 	other.Disconnect(session.OneGroup("tenants/other"))
 	two.Goodbye()
-	clock.Step(lostAfter - time.Second)
+	clock.Step(absentAfter - time.Second)
 	requireEvents(t, l.looks(t)) // it may be back
 	clock.Step(time.Second)
-	requireEvents(t, l.looks(t), "server-lost one")
+	requireEvents(t, l.looks(t), "server-absent one")
 	if at := log[0].Time; !at.Equal(noon) || log[0].Subject.Name != "acme" || log[0].Subject.Kind != kindGroup {
 		t.Errorf("%+v", log[0])
 	}
@@ -118,12 +118,12 @@ func TestServers(t *testing.T) {
 	requireEvents(t, leads(t, clock, registry, &log).looks(t))
 	clock.Step(time.Minute)
 	one.Disconnect(session.EveryGroup())
-	clock.Step(lostAfter)
-	requireEvents(t, l.looks(t), "server-lost one")
+	clock.Step(absentAfter)
+	requireEvents(t, l.looks(t), "server-absent one")
 	requireEvents(t, leads(t, clock, registry, &log).looks(t))
 }
 
-// TestServersComeAndGo: whatever happens, and whoever leads, each loss is followed by one return at most, and a return by a loss.
+// TestServersComeAndGo: with any sequence of events and of leaders, each absence is followed by one return at most, and a return by an absence.
 func TestServersComeAndGo(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock, log := clocktesting.NewFakeClock(noon), []groupevent.Event{}
@@ -156,13 +156,13 @@ func TestServersComeAndGo(t *testing.T) {
 			}
 		}
 		l.write()
-		ids, lost := map[string]bool{}, map[string]bool{}
+		ids, absent := map[string]bool{}, map[string]bool{}
 		for i, what := range summaries(log) {
 			kind, name, _ := strings.Cut(what, " ")
-			if is := kind == "server-lost"; ids[log[i].ID] || lost[name] == is {
+			if is := kind == "server-absent"; ids[log[i].ID] || absent[name] == is {
 				rt.Fatalf("%s after %q", what, summaries(log[:i]))
 			} else {
-				lost[name] = is
+				absent[name] = is
 			}
 			ids[log[i].ID] = true
 		}
@@ -182,10 +182,10 @@ func TestServersAreBounded(t *testing.T) {
 		}
 	}
 	for range 30 {
-		clock.Step(lostAfter)
+		clock.Step(absentAfter)
 		l.looks(t)
 	}
-	if len(log) != maxLost+1 || !slices.Contains(summaries(log), "server-lost other servers") {
+	if len(log) != maxAbsent+1 || !slices.Contains(summaries(log), "server-absent other servers") {
 		t.Errorf("%q", summaries(log))
 	}
 	// Those that do not return make room a day later.
@@ -193,8 +193,8 @@ func TestServersAreBounded(t *testing.T) {
 	l = leads(t, clock, registry, &log)
 	clock.Step(25 * time.Hour)
 	connect(registry, "later").Disconnect(session.EveryGroup())
-	clock.Step(lostAfter)
-	requireEvents(t, l.looks(t), "server-lost later")
+	clock.Step(absentAfter)
+	requireEvents(t, l.looks(t), "server-absent later")
 }
 
 // TestRefused: what is persisted is counted once an hour, once, and not while it is little; whoever leads.
@@ -277,7 +277,7 @@ func TestRecordsRejected(t *testing.T) {
 	}
 }
 
-// TestKeyLimit: a key that waits for a place is in the log once.
+// TestKeyLimit: a key that waits because there are too many is in the log once.
 func TestKeyLimit(t *testing.T) {
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme", UID: "uid-1"}}
 	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "web", UID: "uid-2", CreationTimestamp: metav1.NewTime(noon)}}

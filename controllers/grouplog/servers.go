@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// lostAfter is how long a validation server is disconnected before that is in the log.
-	lostAfter = 5 * time.Minute
-	// lookEvery is how often it is looked which servers are lost, and which are back.
+	// absentAfter is how long a validation server is disconnected before that is in the log.
+	absentAfter = 5 * time.Minute
+	// lookEvery is how often it is looked which servers are absent, and which are back.
 	lookEvery = time.Minute
-	// maxLost is how many lost servers of a Group have events of their own at a time, and stays how long one that does not come back is
+	// maxAbsent is how many absent servers of a Group have events of their own at a time, and stays how long one that does not come back is
 	// among them where there are more. A server chooses its name, so that there may be any number.
-	maxLost, stays = 16, 24 * time.Hour
+	maxAbsent, stays = 16, 24 * time.Hour
 )
 
 // Servers knows which validation servers there are.
@@ -30,10 +30,10 @@ type Servers interface {
 	Having(group string) []*session.Session
 }
 
-// servers are those that a log says are lost, by their names, with when they were disconnected.
+// servers are those that a log says are absent, by their names, with when they were disconnected.
 type servers map[string]time.Time
 
-// note remembers what an event says. A server that is lost again without having come back is not in the log twice.
+// note remembers what an event says. A server that is absent again without having come back is not in the log twice.
 func (s servers) note(event *groupevent.Event) {
 	data := groupevent.ServerChange{}
 	if json.Unmarshal(event.Data, &data) != nil {
@@ -46,8 +46,8 @@ func (s servers) note(event *groupevent.Event) {
 	s[data.Server] = event.Time
 }
 
-// lost adds an event for each server that is lost and not known to be, at most maxLost and one for the rest in a day.
-func (s servers) lost(e *evidence, absent []session.Absence, now time.Time) {
+// absent adds an event for each server that is absent and not known to be, at most maxAbsent and one for the rest in a day.
+func (s servers) absent(e *evidence, absent []session.Absence, now time.Time) {
 	others := session.Others().Instance
 	named := len(s)
 	if _, summed := s[others]; summed {
@@ -58,11 +58,11 @@ func (s servers) lost(e *evidence, absent []session.Absence, now time.Time) {
 		if _, known := s[name]; known {
 			continue
 		}
-		if named >= maxLost && s.forget(now) {
+		if named >= maxAbsent && s.forget(now) {
 			named--
 		}
 		transition := "server/" + name + "/" + gone.At.UTC().Format(time.RFC3339Nano)
-		if named >= maxLost || gone.ID == session.Others() {
+		if named >= maxAbsent || gone.ID == session.Others() {
 			name = others
 			if earlier, known := s[name]; known && sameDay(earlier, gone.At) {
 				continue
@@ -71,11 +71,11 @@ func (s servers) lost(e *evidence, absent []session.Absence, now time.Time) {
 		} else {
 			named++
 		}
-		e.addToGroup(groupevent.TypeGroupServerLost, e.group.UID, transition+"/lost", gone.At, groupevent.ServerChange{Server: name})
+		e.addToGroup(groupevent.TypeGroupServerAbsent, e.group.UID, transition+"/absent", gone.At, groupevent.ServerChange{Server: name})
 	}
 }
 
-// forget forgets the server that was lost first, if that was long ago. It reports whether there was one.
+// forget forgets the server that was absent first, if that was long ago. It reports whether there was one.
 func (s servers) forget(now time.Time) bool {
 	first := ""
 	for name, at := range s {
@@ -90,18 +90,18 @@ func (s servers) forget(now time.Time) bool {
 	return true
 }
 
-// back adds an event for each server that was lost and is connected.
+// back adds an event for each server that was absent and is connected.
 func (s servers) back(e *evidence, connected []*session.Session) {
 	slices.SortFunc(connected, func(a, b *session.Session) int { return strings.Compare(a.ID.Name(), b.ID.Name()) })
 	for i, server := range connected {
 		name := server.ID.Name()
-		at, lost := s[name]
-		if !lost || i > 0 && connected[i-1].ID.Name() == name || !server.Since().After(at) {
+		at, was := s[name]
+		if !was || i > 0 && connected[i-1].ID.Name() == name || !server.Since().After(at) {
 			continue
 		}
-		lostAt := at.UTC().Format(time.RFC3339Nano)
-		e.addToGroup(groupevent.TypeGroupServerBack, e.group.UID, "server/"+name+"/"+lostAt+"/back", server.Since(),
-			groupevent.ServerChange{Server: name, LostAt: lostAt})
+		since := at.UTC().Format(time.RFC3339Nano)
+		e.addToGroup(groupevent.TypeGroupServerBack, e.group.UID, "server/"+name+"/"+since+"/back", server.Since(),
+			groupevent.ServerChange{Server: name, Since: since})
 	}
 }
 
@@ -109,12 +109,12 @@ func sameDay(a, b time.Time) bool {
 	return a.UTC().Format(time.DateOnly) == b.UTC().Format(time.DateOnly)
 }
 
-// LookAtServers notes which validation servers of Groups are lost, and which of them are back. Nothing is done while there is none of either.
+// LookAtServers notes which validation servers of Groups are absent, and which of them are back. Nothing is done while there is none of either.
 func (w *Writer) LookAtServers() error {
 	if w.Servers == nil {
 		return nil
 	}
-	absent := w.Servers.AnyAbsentFor(lostAfter)
+	absent := w.Servers.AnyAbsentFor(absentAfter)
 	for _, c := range w.all() {
 		if err := w.lookAtServersOf(c, absent); err != nil {
 			return err
@@ -125,26 +125,26 @@ func (w *Writer) LookAtServers() error {
 
 func (w *Writer) lookAtServersOf(c *chain, anyAbsent bool) error {
 	c.mu.Lock()
-	lost := len(c.servers) > 0
+	known := len(c.servers) > 0
 	over := c.deleted
 	c.mu.Unlock()
-	if over || !anyAbsent && !lost {
+	if over || !anyAbsent && !known {
 		return nil
 	}
 	// Without the lock of the chain: the Registry and the servers have their own.
 	var absent []session.Absence
 	if anyAbsent {
-		absent = w.Servers.AbsentFor(c.name(), lostAfter)
+		absent = w.Servers.AbsentFor(c.name(), absentAfter)
 	}
 	var connected []*session.Session
-	if lost {
+	if known {
 		connected = w.Servers.Having(c.name())
 	}
 	found := &evidence{group: c.group, subject: groupevent.Subject{Kind: kindGroup, Namespace: c.group.Namespace, Name: c.group.Name, UID: c.group.UID}}
 	now := w.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.servers.lost(found, absent, now)
+	c.servers.absent(found, absent, now)
 	c.servers.back(found, connected)
 	w.noteIn(c, found)
 	return found.err

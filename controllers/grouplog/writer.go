@@ -118,7 +118,7 @@ func (w *Writer) lookAround(ctx context.Context) {
 			}
 		}
 		if err := w.LookAtServers(); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Validation servers that are lost or back are not in the logs of Groups for now")
+			ctrl.LoggerFrom(ctx).Error(err, "validation servers that are absent or back are not in the logs of Groups for now")
 		}
 		select {
 		case <-hourly.C():

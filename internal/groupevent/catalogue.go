@@ -30,7 +30,7 @@ const (
 	TypeGroupLimitReached Type = "dev.keyward.group.limit-reached.v1"
 	TypeGroupDeleted      Type = "dev.keyward.group.deleted.v1"
 
-	TypeGroupServerLost      Type = "dev.keyward.group.server-lost.v1"
+	TypeGroupServerAbsent    Type = "dev.keyward.group.server-absent.v1"
 	TypeGroupServerBack      Type = "dev.keyward.group.server-back.v1"
 	TypeGroupRecordsRejected Type = "dev.keyward.group.records-rejected.v1"
 	TypeGroupRequestsRefused Type = "dev.keyward.group.requests-refused.v1"
@@ -128,11 +128,11 @@ var catalogue = []Entry{
 		"at which that began", LimitReached{Limit: v1alpha1.ConditionQuotaExceeded, Reason: v1alpha1.ReasonQuotaUsed}, keyward},
 	{TypeGroupDeleted, kindGroup, activityDelete, medium, "a Group was deleted, with which its log ends", "of the deletion, as it was seen",
 		Deleted{State: "Active"}, person},
-	{TypeGroupServerLost, kindGroup, activityDeactivate, medium,
+	{TypeGroupServerAbsent, kindGroup, activityDeactivate, medium,
 		"a validation server of the Group was disconnected, and has not come back for 5 minutes; it goes on deciding by what it had",
 		"at which it was disconnected", ServerChange{Server: "edge-1@0b6a61c1f2d3"}, keyward},
-	{TypeGroupServerBack, kindGroup, activityActivate, informational, "a validation server that was lost is connected again",
-		"at which it connected", ServerChange{Server: "edge-1@0b6a61c1f2d3", LostAt: "2026-11-27T07:12:04Z"}, keyward},
+	{TypeGroupServerBack, kindGroup, activityActivate, informational, "a validation server that was absent is connected again",
+		"at which it connected", ServerChange{Server: "edge-1@0b6a61c1f2d3", Since: "2026-11-27T07:12:04Z"}, keyward},
 	{TypeGroupRecordsRejected, kindGroup, activityUpdate, medium,
 		"a validation server cannot use records of the Group, and refuses the requests that they allow; once a day for each server, with the first record",
 		"at which the record was no longer in force everywhere",

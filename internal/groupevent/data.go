@@ -79,10 +79,10 @@ type LimitReached struct {
 // LimitOfKeys is the Limit of a LimitReached that is about how many ApiKeys a Group may have.
 const LimitOfKeys = "keys"
 
-// ServerChange is the data of group.server-lost and group.server-back.
+// ServerChange is the data of group.server-absent and group.server-back.
 type ServerChange struct {
-	Server string `json:"server" doc:"is the name of the validation server, as in status; other servers stands for further ones, if many are lost"`
-	LostAt string `json:"lostAt,omitempty" doc:"is when it was disconnected"`
+	Server string `json:"server" doc:"is the name of the validation server, as in status; other servers stands for further ones, if many are absent"`
+	Since  string `json:"since,omitempty" doc:"is since when it was absent"`
 }
 
 // RecordsRejected is the data of group.records-rejected. What the server says about it is in the status of the object.

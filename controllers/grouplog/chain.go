@@ -104,9 +104,15 @@ func (c *chain) note(event *groupevent.Event) {
 	} else if event.Subject.UID != "" && c.live != nil {
 		c.live[event.Subject.UID] = event.Subject
 	}
-	switch event.Type {
-	case groupevent.TypeGroupDeleted:
+	if event.Type == groupevent.TypeGroupDeleted {
 		c.deleted = true
+	}
+	c.consider(event)
+}
+
+// consider takes over what an event that the log has, or is to have, says about what no object does.
+func (c *chain) consider(event *groupevent.Event) {
+	switch event.Type {
 	case groupevent.TypeGroupServerAbsent, groupevent.TypeGroupServerBack:
 		c.servers.note(event)
 	case groupevent.TypeGroupRequestsRefused:
@@ -135,6 +141,7 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 		}
 		c.pending, c.waiting[of], added = append(c.pending, event), struct{}{}, true
 		c.deleted = event.Type == groupevent.TypeGroupDeleted // the log ends with it
+		c.consider(&event)
 	}
 	return added
 }

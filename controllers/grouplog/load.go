@@ -98,6 +98,7 @@ func (w *Writer) reload(ctx context.Context, c *chain) error {
 	c.pending, c.waiting, c.stale = c.unknown(c.pending), map[id]struct{}{}, false
 	for i := range c.pending {
 		c.waiting[idOf(c.pending[i].ID)] = struct{}{}
+		c.consider(&c.pending[i])
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ func TestEventsHaveNoKeysPathsOrQueries(t *testing.T) {
 		w.ask(v, key, "/prd/asked?token=asked")
 	}
 	eventually(t, "the refusals to be persisted", 2*patience, func() error {
+		w.ask(v, key, "/mkt/asked?token=asked") // what is allowed is persisted soon, and the refusals with it
 		usage := &v1alpha1.GroupUsage{}
 		if err := w.admin.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "acme"}, usage); err != nil {
 			return err

@@ -173,7 +173,7 @@ func (w *world) useAll(n int) (stop func()) {
 		for i := range all {
 			all[i] = i
 		}
-		for bytes := uint64(20e6); ctx.Err() == nil; bytes += 20e6 {
+		for bytes := uint64(40e6); ctx.Err() == nil; bytes += 40e6 {
 			for chunk := range slices.Chunk(all, 1000) {
 				report := &syncv1.QuotaReport{}
 				for _, i := range chunk {

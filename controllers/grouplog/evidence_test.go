@@ -243,12 +243,13 @@ func TestRecordsRejected(t *testing.T) {
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme", UID: "uid-1"}}
 	look := func(key string, reason string, at time.Time, servers ...string) []string {
 		t.Helper()
-		object := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: key, UID: types.UID("uid of " + key), CreationTimestamp: metav1.NewTime(noon)}}
+		object := keyNamed(key, noon)
 		object.Status.Enforcement = &v1alpha1.Enforcement{}
 		for _, server := range servers {
 			object.Status.Enforcement.Rejecting = append(object.Status.Enforcement.Rejecting, v1alpha1.RejectingServer{Server: server, Reason: "/secret?path"})
 		}
-		object.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse, Reason: reason, LastTransitionTime: metav1.NewTime(at)}}
+		object.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse, Reason: reason,
+			LastTransitionTime: metav1.NewTime(at)}}
 		found := ofKey(group, object)
 		found.events = slices.DeleteFunc(found.events, func(e groupevent.Event) bool { return e.Type == groupevent.TypeKeyCreated })
 		l.noteIn(l.chain, found)
@@ -277,11 +278,18 @@ func TestRecordsRejected(t *testing.T) {
 	}
 }
 
+func keyNamed(name string, created time.Time) *v1alpha1.ApiKey {
+	return &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "tenants", Name: name, UID: types.UID("uid of " + name), CreationTimestamp: metav1.NewTime(created),
+	}}
+}
+
 // TestKeyLimit: a key that waits because there are too many is in the log once.
 func TestKeyLimit(t *testing.T) {
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme", UID: "uid-1"}}
-	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "web", UID: "uid-2", CreationTimestamp: metav1.NewTime(noon)}}
-	key.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonKeyLimitReached, LastTransitionTime: metav1.NewTime(noon)}}
+	key := keyNamed("web", noon)
+	key.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse,
+		Reason: v1alpha1.ReasonKeyLimitReached, LastTransitionTime: metav1.NewTime(noon)}}
 	events := ofKey(group, key).events
 	if again := ofKey(group, key).events; len(events) != 2 || again[1].ID != events[1].ID || events[1].Subject.Name != "acme" ||
 		string(events[1].Data) != `{"key":"web","limit":"keys","reason":"KeyLimitReached"}` {
@@ -298,6 +306,8 @@ func TestKeyLimit(t *testing.T) {
 func TestHowOverlapsEnd(t *testing.T) {
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme", UID: "uid-1"}}
 	at := func(after time.Duration) *metav1.Time { return ptr.To(metav1.NewTime(noon.Add(after))) }
+	shortened := []specchange.Change{{Generation: 4, Spec: true, At: noon.Add(20 * time.Minute), User: "joe",
+		Fields: []specchange.Field{{Path: specchange.FieldOverlap, Before: "1h", After: "10m"}}}}
 	for name, c := range map[string]struct {
 		overlap, unusedFor v1alpha1.Duration
 		retires            time.Duration // after its overlap began
@@ -314,21 +324,24 @@ func TestHowOverlapsEnd(t *testing.T) {
 		"requested at once":   {overlap: "1h", request: "now;overlap=0s", how: groupevent.OverlapForced, by: "jane"},
 		"requested shorter":   {overlap: "1h", request: "now;overlap=10m", retires: 10*time.Minute + time.Second, how: groupevent.OverlapForced, by: "jane"},
 		"requested, early":    {overlap: "1h", request: "now;overlap=2h", retires: 10 * time.Minute, unusedFor: "5m", how: groupevent.OverlapEarly},
-		"shortened meanwhile": {overlap: "10m", retires: 10*time.Minute + time.Second, how: groupevent.OverlapForced, by: "joe", changes: []specchange.Change{{Generation: 4, Spec: true, At: noon.Add(20 * time.Minute), User: "joe", Fields: []specchange.Field{{Path: specchange.FieldOverlap, Before: "1h", After: "10m"}}}}},
+		"shortened meanwhile": {overlap: "10m", retires: 10*time.Minute + time.Second, how: groupevent.OverlapForced, by: "joe", changes: shortened},
 		"the Secret was lost": {overlap: "1h", revoked: true, cause: v1alpha1.CauseReplaced, how: groupevent.OverlapForced},
 	} {
 		t.Run(name, func(t *testing.T) {
-			key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "web", UID: "uid-2", CreationTimestamp: *at(-time.Hour)}}
+			key := keyNamed("web", noon.Add(-time.Hour))
 			key.Spec.Rotation = v1alpha1.Rotation{Overlap: c.overlap, RetireWhenUnusedFor: c.unusedFor}
-			first := v1alpha1.KeyVersion{ID: 1, State: v1alpha1.VersionRetired, MintedAt: *at(-time.Hour), DeliveredAt: at(-time.Hour), ReplacedAt: at(0), RetiresAt: at(c.retires)}
+			first := v1alpha1.KeyVersion{ID: 1, State: v1alpha1.VersionRetired, MintedAt: *at(-time.Hour), DeliveredAt: at(-time.Hour),
+				ReplacedAt: at(0), RetiresAt: at(c.retires)}
 			if c.revoked {
 				first.State, first.ReplacedAt, first.RetiresAt = v1alpha1.VersionRevoked, nil, nil
 			}
-			second := v1alpha1.KeyVersion{ID: 2, State: v1alpha1.VersionActive, Cause: c.cause, MintedAt: *at(-time.Second), DeliveredAt: at(0), RotateRequest: c.request}
+			second := v1alpha1.KeyVersion{ID: 2, State: v1alpha1.VersionActive, Cause: c.cause, MintedAt: *at(-time.Second), DeliveredAt: at(0),
+				RotateRequest: c.request}
 			key.Status.Versions = []v1alpha1.KeyVersion{first, second}
 			changes := c.changes
 			if c.request != "" {
-				changes = []specchange.Change{{Generation: 3, At: noon.Add(-time.Minute), User: "jane", Fields: []specchange.Field{{Path: specchange.FieldRequest, After: c.request}}}}
+				changes = []specchange.Change{{Generation: 3, At: noon.Add(-time.Minute), User: "jane",
+					Fields: []specchange.Field{{Path: specchange.FieldRequest, After: c.request}}}}
 			}
 			e := evidenceOf(group, kindKey, key)
 			e.version(group, key, &key.Status.Versions[0], changes)

@@ -121,7 +121,9 @@ func TestEventsHaveNoKeysPathsOrQueries(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"key.created", "key.minted", "key.delivered", "key.deleted", "group.created", "group.edited", "group.requests-refused", "group.deleted"} {
+	for _, kind := range []string{
+		"key.created", "key.minted", "key.delivered", "key.deleted", "group.created", "group.edited", "group.requests-refused", "group.deleted",
+	} {
 		if types[kind] == 0 {
 			t.Errorf("no event %s was searched", kind)
 		}

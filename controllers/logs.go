@@ -13,7 +13,7 @@ import (
 // addLogs adds what writes the logs of Groups, and what sends them to others.
 func addLogs(mgr ctrl.Manager, sessions *session.Registry, counted *counting, options Options) error {
 	writer := &grouplog.Writer{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Servers: sessions, Tiers: options.Tiers,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Servers: sessions, Origins: counted.traffic, Tiers: options.Tiers,
 		Clock: clock.RealClock{}, Namespaces: options.WatchNamespaces,
 	}
 	if err := mgr.Add(writer); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/session"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 	"github.com/keyward-dev/keyward/internal/groupevent"
 	"github.com/keyward-dev/keyward/internal/specchange"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -204,10 +205,11 @@ func TestRefused(t *testing.T) {
 	day := func(name string, refusals map[string]int64) v1alpha1.DayUsage {
 		return v1alpha1.DayUsage{Day: name, TrafficCounts: v1alpha1.TrafficCounts{Refusals: refusals}}
 	}
+	var origins []traffic.Origin
 	look := func(days ...v1alpha1.DayUsage) (all []string) {
 		t.Helper()
 		found := &evidence{group: l.chain.group}
-		l.chain.refused.refused(found, days, clock.Now())
+		l.chain.refused.refused(found, days, origins, clock.Now())
 		l.noteIn(l.chain, found)
 		if found.err != nil {
 			t.Fatal(found.err)
@@ -217,9 +219,12 @@ func TestRefused(t *testing.T) {
 		}
 		return all
 	}
+	origins = []traffic.Origin{{Origin: "https://shop.example", Requests: 80}}
 	requireEvents(t, look(day("2026-11-21", map[string]int64{"origin_denied": 99})))
 	requireEvents(t, look(day("2026-11-21", map[string]int64{"origin_denied": 90, "key_expired": 10}), day("2026-11-18", map[string]int64{"key_expired": 1000})),
-		`{"codes":[{"code":"origin_denied","ofDay":90,"requests":90},{"code":"key_expired","ofDay":10,"requests":10}],"day":"2026-11-21","requests":100}`)
+		`{"codes":[{"code":"origin_denied","ofDay":90,"requests":90},{"code":"key_expired","ofDay":10,"requests":10}],"day":"2026-11-21",`+
+			`"origins":[{"origin":"https://shop.example","requests":80}],"requests":100}`)
+	origins = nil
 	more := day("2026-11-21", map[string]int64{"origin_denied": 300, "key_expired": 10})
 	requireEvents(t, look(more)) // in the same hour
 	clock.Step(time.Hour)

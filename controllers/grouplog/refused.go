@@ -12,15 +12,28 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
+	"github.com/keyward-dev/keyward/internal/decisioncode"
 	"github.com/keyward-dev/keyward/internal/groupevent"
 )
+
+var originDenied = decisioncode.OriginDenied.String()
 
 const (
 	// bulk is how many requests have to be refused before that is in the log.
 	bulk = 100
+	// originsNamed is how many origins of refused requests an event names.
+	originsNamed = 5
 	// refusedDaysKept is of how many days a log remembers what it says: requests of the day before are counted after midnight.
 	refusedDaysKept = 2
 )
+
+// Origins knows from which origins requests were refused for them.
+type Origins interface {
+	// RefusedOrigins returns at most so many of a group, namespace/name, those with the most requests first.
+	RefusedOrigins(group string, most int) []traffic.Origin
+	ForgetRefusedOrigins(group string)
+}
 
 // refusedDays are how many requests the log says were refused, by day and decision code.
 type refusedDays map[string]map[string]int64
@@ -47,8 +60,8 @@ func (r refusedDays) note(event *groupevent.Event) {
 	}
 }
 
-// refused adds an event for each of the latest days of which the log lacks many refusals.
-func (r refusedDays) refused(e *evidence, days []v1alpha1.DayUsage, now time.Time) {
+// refused adds an event for each of the latest days of which the log lacks many refusals. The first, for the latest day, has the origins.
+func (r refusedDays) refused(e *evidence, days []v1alpha1.DayUsage, origins []traffic.Origin, now time.Time) {
 	for i := range days[:min(refusedDaysKept, len(days))] {
 		day := &days[i]
 		if isLongAgo(day.Day, now) {
@@ -67,6 +80,11 @@ func (r refusedDays) refused(e *evidence, days []v1alpha1.DayUsage, now time.Tim
 		slices.SortFunc(data.Codes, func(a, b groupevent.RefusedCode) int {
 			return cmp.Or(cmp.Compare(b.Requests, a.Requests), strings.Compare(a.Code, b.Code))
 		})
+		if len(e.events) == 0 && slices.ContainsFunc(data.Codes, func(of groupevent.RefusedCode) bool { return of.Code == originDenied }) {
+			for _, of := range origins {
+				data.Origins = append(data.Origins, groupevent.RefusedOrigin{Origin: of.Origin, Requests: of.Requests})
+			}
+		}
 		hour := now.UTC().Truncate(time.Hour)
 		e.addToGroup(groupevent.TypeGroupRequestsRefused, e.group.UID, "refused/"+day.Day+"/"+hour.Format(time.RFC3339), now, data)
 	}
@@ -89,10 +107,16 @@ func (w *Writer) LookAtRefusals(ctx context.Context) error {
 				return nil
 			}
 			found := &evidence{group: c.group, subject: subjectOf(kindGroup, usage)}
+			var origins []traffic.Origin
+			if w.Origins != nil {
+				origins = w.Origins.RefusedOrigins(c.name(), originsNamed)
+			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.refused.refused(found, usage.Status.Days, w.Clock.Now())
-			w.noteIn(c, found)
+			c.refused.refused(found, usage.Status.Days, origins, w.Clock.Now())
+			if w.noteIn(c, found) && len(origins) > 0 {
+				w.Origins.ForgetRefusedOrigins(c.name())
+			}
 			return found.err
 		})
 		if err != nil {

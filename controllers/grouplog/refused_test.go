@@ -7,10 +7,12 @@ import (
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grouplog"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 var _ = Describe("What no object is evidence of", func() {
@@ -19,9 +21,10 @@ var _ = Describe("What no object is evidence of", func() {
 		group := w.CreateGroup(ctx)
 		cached(ctx, group)
 		registry, writes := session.NewRegistry(w.Clock, 0), 0
+		seen := traffic.New(w.Clock)
 		lead := func() *grouplog.Writer {
 			return newWriter(ctx, w, func(writer *grouplog.Writer) {
-				writer.Servers = registry
+				writer.Servers, writer.Origins = registry, seen
 				writer.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
 			})
 		}
@@ -45,11 +48,17 @@ var _ = Describe("What no object is evidence of", func() {
 			Run:    session.Run{ID: session.ID{Instance: "edge", Identity: "account"}, Incarnation: "one"},
 			Serves: func(string) (bool, bool) { return true, true }, Has: func(group string) bool { return group == name },
 		}
-		registry.Connect(server).Disconnect(session.OneGroup(name))
+		connected := registry.Connect(server)
+		seen.Report(connected, &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
+			Group: name, RefusedOrigins: []*syncv1.OriginUse{{Origin: "https://shop.example", Requests: 190}},
+		}}})
+		connected.Disconnect(session.OneGroup(name))
 		w.Clock.Step(10 * time.Minute)
 		looks()
 		expected := []string{"group.created", "group.server-absent", "group.requests-refused"}
 		Expect(typesOf(ctx, w)).To(ConsistOf(expected))
+		Expect(segments(ctx, w)[0].Spec.Events).To(ContainSubstring(`"origins":[{"origin":"https://shop.example","requests":190}]`))
+		Expect(seen.RefusedOrigins(name, 5)).To(BeEmpty(), "the next event has only what comes")
 
 		before := writes
 		for range 3 {

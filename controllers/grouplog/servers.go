@@ -150,9 +150,11 @@ func (w *Writer) lookAtServersOf(c *chain, anyAbsent bool) error {
 	return found.err
 }
 
-// noteIn adds what was found to what is pending in a log. It is called with the lock of the chain.
-func (w *Writer) noteIn(c *chain, found *evidence) {
-	if c.add(found.events, w.Clock.Now().Add(-deletedRetention)) && w.queue != nil {
+// noteIn adds what was found to what is pending in a log, and reports whether anything was. It is called with the lock of the chain.
+func (w *Writer) noteIn(c *chain, found *evidence) bool {
+	added := c.add(found.events, w.Clock.Now().Add(-deletedRetention))
+	if added && w.queue != nil {
 		w.queue.AddAfter(uidOf(c.group), gather)
 	}
+	return added
 }

@@ -55,6 +55,8 @@ type Writer struct {
 	Heads  Heads
 	// Servers are the validation servers; with nil, none are in logs.
 	Servers Servers
+	// Origins are those of refused requests; with nil, none are in logs.
+	Origins Origins
 	Tiers   *tier.Catalogue
 	Clock   clock.WithTicker
 	// MaxPending is how many events may wait to be written into one log; if it is 0, 8,192.

@@ -144,7 +144,7 @@ var catalogue = []Entry{
 		"at which they were counted",
 		RequestsRefused{Day: "2026-11-27", Requests: 260, Codes: []RefusedCode{
 			{Code: "origin_denied", Requests: 250, OfDay: 1250}, {Code: "key_expired", Requests: 10, OfDay: 10},
-		}}, keyward},
+		}, Origins: []RefusedOrigin{{Origin: "https://shop.example", Requests: 240}}}, keyward},
 
 	{TypeAllowlistCreated, kindAllowlist, activityCreate, low, "a DomainAllowlist was created", "of its creation",
 		Created{Changes: []Change{{Field: "spec.domains", After: "acme.example, *.acme.example"}}}, pipeline},

@@ -97,6 +97,14 @@ type RequestsRefused struct {
 	Day      string        `json:"day" doc:"is the day (UTC) for which they count"`
 	Requests int64         `json:"requests" doc:"is how many there were since the event before of that day"`
 	Codes    []RefusedCode `json:"codes,omitempty" doc:"are their decision codes, the most frequent first"`
+	// Origins are known to the leader only: an event has those that it knows.
+	Origins []RefusedOrigin `json:"origins,omitempty" doc:"are those from which most requests were refused with origin_denied, at most 5, as far as the leader knows them"`
+}
+
+// RefusedOrigin counts requests that were refused for their origin.
+type RefusedOrigin struct {
+	Origin   string `json:"origin" doc:"is scheme://host"`
+	Requests int64  `json:"requests" doc:"is how many there were, about"`
 }
 
 // RefusedCode counts refused requests with one decision code.

@@ -26,6 +26,10 @@ func details(e *groupevent.Event) string {
 			parts = append(parts, refusedCodes(data[name])...)
 			continue
 		}
+		if name == "origins" {
+			parts = append(parts, refusedOrigins(data[name])...)
+			continue
+		}
 		if name == "generation" {
 			continue
 		}
@@ -67,6 +71,19 @@ func refusedCodes(data json.RawMessage) []string {
 	parts := make([]string, 0, len(all))
 	for _, of := range all {
 		parts = append(parts, fmt.Sprintf("%s: +%d", of.Code, of.Requests))
+	}
+	return parts
+}
+
+// refusedOrigins returns how many requests were refused for each origin.
+func refusedOrigins(data json.RawMessage) []string {
+	var all []groupevent.RefusedOrigin
+	if json.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	parts := make([]string, 0, len(all))
+	for _, of := range all {
+		parts = append(parts, fmt.Sprintf("%s: +%d", of.Origin, of.Requests))
 	}
 	return parts
 }

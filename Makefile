@@ -104,7 +104,7 @@ docs: bin/hugo ## Build the site of the documentation into dist/docs, and check 
 # Caches are shared and must not be changed: client-go panics if they are.
 test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 # make lint vets everything, tests included. go test would vet it again, and all dependencies before it, with and without -race.
-test e2e test-chart test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
+test e2e test-chart test-gitops test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
 
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does

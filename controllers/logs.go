@@ -15,6 +15,7 @@ func addLogs(mgr ctrl.Manager, counted *counting, options Options) error {
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Tiers: options.Tiers,
 		Clock: clock.RealClock{}, Namespaces: options.WatchNamespaces,
 	}
+	counted.objects.Wrote = writer.ObserveUsage
 	if err := mgr.Add(writer); err != nil {
 		return fmt.Errorf("adding the logs of Groups: %w", err)
 	}

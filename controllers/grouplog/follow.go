@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/groupevent"
+	"github.com/keyward-dev/keyward/internal/notice"
 )
 
 // follow looks at every object, and at every change of one. It works on watch events: a queue of objects would only see the last
@@ -76,7 +77,9 @@ func (w *Writer) Observe(ctx context.Context, obj any) error {
 func (w *Writer) evidence(ctx context.Context, obj any) (*v1alpha1.Group, *evidence, error) {
 	switch object := obj.(type) {
 	case *v1alpha1.Group:
-		return object, ofGroup(object), nil
+		found := ofGroup(object)
+		found.notices(notice.OfGroup(object))
+		return object, found, nil
 	case *v1alpha1.DomainAllowlist:
 		group, problem, err := cache.CachedGroupForAllowlist(ctx, w.Cache, object)
 		if err != nil || group == nil || problem != nil && group.Namespace != object.Namespace {
@@ -88,7 +91,11 @@ func (w *Writer) evidence(ctx context.Context, obj any) (*v1alpha1.Group, *evide
 		if err != nil || group == nil || !problems.Admitted() {
 			return nil, nil, err
 		}
-		return group, ofKey(group, object), nil
+		found := ofKey(group, object)
+		due, next := notice.OfKey(object, w.Clock.Now())
+		found.notices(due)
+		w.lookAgain(look{kind: kindKey, name: client.ObjectKeyFromObject(object)}, next)
+		return group, found, nil
 	default:
 		return nil, nil, fmt.Errorf("%T has no log", obj)
 	}

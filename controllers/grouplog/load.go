@@ -63,6 +63,7 @@ func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
 		}
 		for i := range list.Items {
 			usage := &list.Items[i]
+			w.ObserveUsage(usage)
 			if usage.Status.Log == nil || usage.Status.GroupUID == "" {
 				continue
 			}

@@ -33,7 +33,7 @@ type evidence struct {
 	// contacts are those of the Group.
 	contacts []v1alpha1.Contact
 	events   []groupevent.Event
-	err     error
+	err      error
 }
 
 func (e *evidence) add(kind groupevent.Type, transition string, at time.Time, by groupevent.Actor, data any) {

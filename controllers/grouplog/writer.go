@@ -60,11 +60,11 @@ type Writer struct {
 	// Namespaces are those that the manager watches; if there are none, all.
 	Namespaces []string
 
-	mu      sync.Mutex
-	chains  map[types.UID]*chain
-	queue   workqueue.TypedRateLimitingInterface[types.UID]
+	mu     sync.Mutex
+	chains map[types.UID]*chain
+	queue  workqueue.TypedRateLimitingInterface[types.UID]
 	// looks are at what a notice will be due about without a change of any object.
-	looks agenda
+	looks   agenda
 	limiter *rate.Limiter
 	// sees reports that deletions are seen when they happen.
 	sees bool

@@ -140,7 +140,7 @@ var catalogue = []Entry{
 	{TypeAllowlistDeleted, kindAllowlist, activityDelete, low, "a DomainAllowlist was deleted", "of the deletion, as it was seen",
 		Deleted{}, person},
 
-	{TypeKeyExpiring, kindKey, activityOther, medium, "a key ends in 14, 7 or 1 days, and does not rotate before; of a life that is less than twice as long, there is none",
+	{TypeKeyExpiring, kindKey, activityOther, medium, "a key ends in 14, 7 or 1 days, and does not rotate before; only what is in the second half of its lifetime is due",
 		"so many days before the end", KeyExpiring{Version: 2, Days: 7, ExpiresAt: "2026-12-04T08:00:00Z"}, keyward},
 	{TypeKeyUnclaimed, kindKey, activityOther, medium,
 		"the text of a key that is revealed once was not claimed in half of its hour", "of that half hour's end",

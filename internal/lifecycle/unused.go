@@ -28,7 +28,9 @@ type Unused struct {
 }
 
 // WatchesUse reports whether a keyPolicy has something to say about keys that are not used.
-func WatchesUse(policy *v1alpha1.KeyPolicy) bool { return policy.WarnUnusedFor != "" || policy.SuspendUnusedFor != "" }
+func WatchesUse(policy *v1alpha1.KeyPolicy) bool {
+	return policy.WarnUnusedFor != "" || policy.SuspendUnusedFor != ""
+}
 
 // UnusedSince is since when a key was not used, as its status has it: since it was used last, since it has been accepted, or since it was
 // suspended last because it was not used, whichever is latest. So a key that was resumed is left alone for as long as a new one.

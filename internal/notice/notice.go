@@ -67,7 +67,9 @@ func (k *ofKey) add(kind groupevent.Type, cause string, at time.Time, data any) 
 }
 
 // versionCause names a version. One that was dropped before its delivery leaves its number to another.
-func versionCause(v *v1alpha1.KeyVersion) string { return fmt.Sprintf("version/%d/%d", v.ID, v.MintedAt.Unix()) }
+func versionCause(v *v1alpha1.KeyVersion) string {
+	return fmt.Sprintf("version/%d/%d", v.ID, v.MintedAt.Unix())
+}
 
 // active is the version that was delivered last; nil if there is none.
 func (k *ofKey) active() *v1alpha1.KeyVersion {
@@ -80,8 +82,8 @@ func (k *ofKey) active() *v1alpha1.KeyVersion {
 	return latest
 }
 
-// expiring is about a key that ends and does not rotate before. Of the notices that are due, only the last one is given: whoever is
-// notified a day before the end needs not be told that there were 14.
+// expiring is about a key that ends and does not rotate before. Of the notices that are due, only the last one is given: a day
+// before the end, nobody needs to know that there were 14.
 func (k *ofKey) expiring() {
 	v := k.active()
 	if v == nil || v.ExpiresAt == nil || lifecycle.Passed(v.ExpiresAt, k.now) || k.rotates(v) {

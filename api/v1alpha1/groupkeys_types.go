@@ -2,8 +2,8 @@ package v1alpha1
 
 // KeyPolicy restricts the keys of a Group.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || int(self.suspendUnusedFor.replace('d', ”)) >= 7",message="write at least 7d: keys that are used once a week are in use",fieldPath=".suspendUnusedFor"
-// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || !has(self.warnUnusedFor) || int(self.suspendUnusedFor.replace('d', ”)) > int(self.warnUnusedFor.replace('d', ”))",message="write at least a day more than warnUnusedFor, so that there is time to act",fieldPath=".suspendUnusedFor"
+// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || int(self.suspendUnusedFor.split('d')[0]) >= 7",message="write at least 7d: keys that are used once a week are in use",fieldPath=".suspendUnusedFor"
+// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || !has(self.warnUnusedFor) || int(self.suspendUnusedFor.split('d')[0]) > int(self.warnUnusedFor.split('d')[0])",message="write at least a day more than warnUnusedFor, so that there is time to act",fieldPath=".suspendUnusedFor"
 type KeyPolicy struct {
 	// prefix is the part of the key text before the underscore, 2 to 16 lower-case letters and digits;
 	// default: kw. Scanners for leaked secrets find keys by it.

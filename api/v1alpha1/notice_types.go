@@ -88,10 +88,10 @@ type QuotaNotice struct {
 	// +required
 	Quota int64 `json:"quota,omitempty"`
 
-	// at is when it was found.
+	// noticedAt is when it was found.
 	//
 	// +required
-	At metav1.Time `json:"at,omitzero"`
+	NoticedAt metav1.Time `json:"noticedAt,omitzero"`
 
 	// used is how much of the quota was used then, in requests or bytes.
 	//

@@ -59,7 +59,7 @@ func Quotas(group *v1alpha1.Group, now time.Time) []v1alpha1.QuotaNotice {
 			return n.Limit != a.limit || n.Quota != a.quota || n.Period != usage.Period
 		})
 		next := v1alpha1.QuotaNotice{
-			Period: usage.Period, Limit: a.limit, Quota: a.quota, At: metav1.NewTime(now.Truncate(time.Second)), Used: ptr.To(a.used),
+			Period: usage.Period, Limit: a.limit, Quota: a.quota, NoticedAt: metav1.NewTime(now.Truncate(time.Second)), Used: ptr.To(a.used),
 		}
 		highest := int32(0)
 		for _, n := range given {
@@ -116,11 +116,11 @@ func OfGroup(group *v1alpha1.Group) []Notice {
 		quota, used := min(n.Quota, maxInteger), min(ptr.Deref(n.Used, 0), maxInteger)
 		switch {
 		case n.Percent != nil:
-			all = append(all, Notice{groupevent.TypeQuotaReached, fmt.Sprintf("%s/%d", cause, *n.Percent), n.At.Time, groupevent.QuotaReached{
+			all = append(all, Notice{groupevent.TypeQuotaReached, fmt.Sprintf("%s/%d", cause, *n.Percent), n.NoticedAt.Time, groupevent.QuotaReached{
 				Period: n.Period, Limit: string(n.Limit), Quota: quota, Used: used, Percent: int64(*n.Percent),
 			}})
 		case n.UsedUpAt != nil:
-			all = append(all, Notice{groupevent.TypeQuotaForecast, cause + "/forecast", n.At.Time, groupevent.QuotaForecast{
+			all = append(all, Notice{groupevent.TypeQuotaForecast, cause + "/forecast", n.NoticedAt.Time, groupevent.QuotaForecast{
 				Period: n.Period, Limit: string(n.Limit), Quota: quota, Used: used, UsedUpAt: format(n.UsedUpAt.Time),
 			}})
 		}

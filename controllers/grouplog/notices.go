@@ -37,8 +37,13 @@ func (e *evidence) notices(due []notice.Notice) {
 	}
 }
 
-// maxEarly is how many looks are remembered that are asked for before a Writer has started.
-const maxEarly = 1 << 16
+const (
+	// maxEarly is how many looks are remembered that are asked for before a Writer has started.
+	maxEarly = 1 << 16
+	// farthest is how long a look waits at most, and is then put off again: what was deleted meanwhile is not remembered for longer,
+	// however many keys somebody creates and deletes.
+	farthest = time.Hour
+)
 
 // agenda has what to look at, and when.
 type agenda struct {
@@ -74,7 +79,7 @@ func (a *agenda) add(at look, after time.Duration) {
 // vain costs nothing.
 func (w *Writer) lookAgain(at look, instant time.Time) {
 	if !instant.IsZero() {
-		w.looks.add(at, instant.Sub(w.Clock.Now()))
+		w.looks.add(at, min(instant.Sub(w.Clock.Now()), farthest))
 	}
 }
 
@@ -86,34 +91,39 @@ func (w *Writer) lookWhenDue(ctx context.Context, queue workqueue.TypedDelayingI
 			return
 		}
 		if err := w.look(ctx, due); err != nil && ctx.Err() == nil {
-			ctrl.LoggerFrom(ctx).Error(err, "A notice is not in the log of a Group; it is tried again", "name", due.name)
-			w.lookAgain(due, w.Clock.Now().Add(again))
+			ctrl.LoggerFrom(ctx).Error(err, "A notice is not in the log of a Group; it is tried again in an hour", "name", due.name)
+			w.lookAgain(due, w.Clock.Now().Add(farthest))
 		}
 		queue.Done(due)
 	}
 }
 
-func (w *Writer) look(ctx context.Context, due look) error {
-	if due.kind == kindKey {
+func (w *Writer) look(ctx context.Context, of look) error {
+	if of.kind == kindKey {
 		key := &v1alpha1.ApiKey{}
-		err := w.Cache.Get(ctx, due.name, key, client.UnsafeDisableDeepCopy)
+		err := w.Cache.Get(ctx, of.name, key, client.UnsafeDisableDeepCopy)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading ApiKey %s from the cache: %w", due.name, err)
+			return fmt.Errorf("reading ApiKey %s from the cache: %w", of.name, err)
+		}
+		due, next := notice.OfKey(key, w.Clock.Now())
+		if len(due) == 0 {
+			w.lookAgain(of, next)
+			return nil
 		}
 		return w.Observe(ctx, key)
 	}
-	group, err := cache.Group(ctx, w.Cache, due.name, client.UnsafeDisableDeepCopy)
+	group, err := cache.Group(ctx, w.Cache, of.name, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return fmt.Errorf("reading Group %s from the cache: %w", due.name, err)
+		return fmt.Errorf("reading Group %s from the cache: %w", of.name, err)
 	}
-	if group == nil || group.UID != due.uid {
+	if group == nil || group.UID != of.uid {
 		return nil
 	}
 	found := evidenceOf(group, kindGroup, group)
-	found.notices([]notice.Notice{{Type: groupevent.TypeUsageUnusual, Cause: due.cause, At: time.Unix(due.at, 0), Data: due.day}})
+	found.notices([]notice.Notice{{Type: groupevent.TypeUsageUnusual, Cause: of.cause, At: time.Unix(of.at, 0), Data: of.day}})
 	w.note(group, found)
 	return found.err
 }

@@ -7,12 +7,13 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/keyward-dev/keyward/controllers/grouplog"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // addLogs adds what writes the logs of Groups, and what sends them to others.
-func addLogs(mgr ctrl.Manager, counted *counting, options Options) error {
+func addLogs(mgr ctrl.Manager, sessions *session.Registry, counted *counting, options Options) error {
 	writer := &grouplog.Writer{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Tiers: options.Tiers,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Servers: sessions, Origins: counted.traffic, Tiers: options.Tiers,
 		Clock: clock.RealClock{}, Namespaces: options.WatchNamespaces,
 	}
 	counted.objects.Wrote = writer.ObserveUsage

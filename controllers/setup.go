@@ -173,7 +173,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, err
 	}
-	if err := addLogs(mgr, counted, options); err != nil {
+	if err := addLogs(mgr, sessions, counted, options); err != nil {
 		return nil, err
 	}
 	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {

@@ -23,3 +23,14 @@ const (
 
 // Log has all steps of writing into a log.
 var Log = []string{BeforeSegment, AfterSegment, AfterHead}
+
+// The steps of sending events to a sink, in order.
+const (
+	BeforeSend     = "before-send"     // in the log, read for the sink
+	AfterSend      = "after-send"      // the receiver has acknowledged it, which only this process knows
+	BeforePosition = "before-position" // about to be persisted
+	AfterPosition  = "after-position"  // persisted
+)
+
+// Send has all steps of sending.
+var Send = []string{BeforeSend, AfterSend, BeforePosition, AfterPosition}

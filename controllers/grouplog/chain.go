@@ -31,6 +31,8 @@ func uidOf(group groupevent.Group) types.UID { return types.UID(group.UID) }
 type chain struct {
 	mu    sync.Mutex
 	group groupevent.Group
+	// contacts are those of the Group, as it was seen last.
+	contacts []v1alpha1.Contact
 	// head is the position of the last event, and recorded what the GroupUsage says about that.
 	head     groupevent.Head
 	recorded groupevent.Head
@@ -51,6 +53,10 @@ type chain struct {
 	stale bool
 	// deleted reports that the Group is deleted.
 	deleted bool
+	// servers, refused and rejecting are what the log says about validation servers, refused requests, and rejected records.
+	servers   servers
+	refused   refusedDays
+	rejecting perDay
 }
 
 func (w *Writer) newChain(group groupevent.Group) *chain {
@@ -65,6 +71,7 @@ func (c *chain) name() string { return c.group.Namespace + "/" + c.group.Name }
 // forget forgets what the segments say.
 func (c *chain) forget() {
 	c.head, c.segments, c.known = groupevent.Head{}, nil, map[id]uint64{}
+	c.servers, c.refused, c.rejecting = servers{}, refusedDays{}, perDay{}
 	clear(c.live)
 }
 
@@ -102,6 +109,19 @@ func (c *chain) note(event *groupevent.Event) {
 	if event.Type == groupevent.TypeGroupDeleted {
 		c.deleted = true
 	}
+	c.consider(event)
+}
+
+// consider takes over what an event that the log has, or is to have, says about what no object does.
+func (c *chain) consider(event *groupevent.Event) {
+	switch event.Type {
+	case groupevent.TypeGroupServerAbsent, groupevent.TypeGroupServerBack:
+		c.servers.note(event)
+	case groupevent.TypeGroupRequestsRefused:
+		c.refused.note(event)
+	case groupevent.TypeGroupRecordsRejected:
+		c.rejecting.has(event, maxRejecting)
+	}
 }
 
 // add adds what the log does not have to what is pending, and reports whether anything was.
@@ -118,8 +138,12 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 			c.missed = true
 			continue
 		}
+		if event.Type == groupevent.TypeGroupRecordsRejected && !c.rejecting.has(&event, maxRejecting) {
+			continue
+		}
 		c.pending, c.waiting[of], added = append(c.pending, event), struct{}{}, true
 		c.deleted = event.Type == groupevent.TypeGroupDeleted // the log ends with it
+		c.consider(&event)
 	}
 	return added
 }

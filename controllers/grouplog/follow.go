@@ -108,6 +108,7 @@ func (w *Writer) note(group *v1alpha1.Group, found *evidence) {
 	slices.SortStableFunc(found.events, func(a, b groupevent.Event) int { return a.Time.Compare(b.Time) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.contacts = group.Spec.Contacts
 	if c.add(found.events, oldest) && w.queue != nil {
 		w.queue.AddAfter(uidOf(c.group), gather)
 	}
@@ -239,7 +240,7 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 		if !gone {
 			continue
 		}
-		found := &evidence{group: c.group, subject: subject}
+		found := &evidence{group: c.group, subject: subject, contacts: c.contacts}
 		found.deleted(w.Clock.Now(), kind, nil, "")
 		if found.err != nil {
 			return found.err

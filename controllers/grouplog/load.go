@@ -3,7 +3,6 @@ package grouplog
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -54,28 +53,19 @@ func reportUnreadable(ctx context.Context, of *v1alpha1.GroupLog, err error) {
 }
 
 func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
-	list := &v1alpha1.GroupUsageList{}
-	for page := true; page; page = list.Continue != "" {
-		const heads = 250
-		err := w.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(heads), client.Continue(list.Continue))
-		if err != nil {
-			return fmt.Errorf("listing GroupUsages: %w", err)
+	return w.eachUsage(ctx, namespace, func(usage *v1alpha1.GroupUsage) error {
+		w.ObserveUsage(usage)
+		if usage.Status.Log == nil || usage.Status.GroupUID == "" {
+			return nil
 		}
-		for i := range list.Items {
-			usage := &list.Items[i]
-			w.ObserveUsage(usage)
-			if usage.Status.Log == nil || usage.Status.GroupUID == "" {
-				continue
-			}
-			c := w.chains[usage.Status.GroupUID]
-			if c == nil { // every segment is missing
-				c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
-				w.chains[usage.Status.GroupUID] = c
-			}
-			c.takeHead(ctx, usage.Status.Log)
+		c := w.chains[usage.Status.GroupUID]
+		if c == nil { // every segment is missing
+			c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
+			w.chains[usage.Status.GroupUID] = c
 		}
-	}
-	return nil
+		c.takeHead(ctx, usage.Status.Log)
+		return nil
+	})
 }
 
 // takeHead takes over what the GroupUsage says about a log.
@@ -109,6 +99,7 @@ func (w *Writer) reload(ctx context.Context, c *chain) error {
 	c.pending, c.waiting, c.stale = c.unknown(c.pending), map[id]struct{}{}, false
 	for i := range c.pending {
 		c.waiting[idOf(c.pending[i].ID)] = struct{}{}
+		c.consider(&c.pending[i])
 	}
 	return nil
 }

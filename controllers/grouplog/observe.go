@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/groupevent"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/specchange"
 )
 
@@ -37,7 +38,17 @@ type evidence struct {
 }
 
 func (e *evidence) add(kind groupevent.Type, transition string, at time.Time, by groupevent.Actor, data any) {
-	event, err := groupevent.New(e.group, kind, e.subject.UID+"/"+transition, at, e.subject, by, data)
+	e.addAbout(e.subject, kind, e.subject.UID+"/"+transition, at, by, data)
+}
+
+// addToGroup adds an event about the Group. Its id is made of the UID that is given: that of the object that is the evidence.
+func (e *evidence) addToGroup(kind groupevent.Type, uid, transition string, at time.Time, data any) {
+	subject := groupevent.Subject{Kind: kindGroup, Namespace: e.group.Namespace, Name: e.group.Name, UID: e.group.UID}
+	e.addAbout(subject, kind, uid+"/"+transition, at, byKeyward, data)
+}
+
+func (e *evidence) addAbout(subject groupevent.Subject, kind groupevent.Type, id string, at time.Time, by groupevent.Actor, data any) {
+	event, err := groupevent.New(e.group, kind, id, at, subject, by, data)
 	if err == nil {
 		event, err = event.WithContacts(e.contacts)
 	}
@@ -124,6 +135,7 @@ func ofGroup(group *v1alpha1.Group) *evidence {
 				groupevent.LimitReached{Limit: condition.Type, Reason: condition.Reason})
 		}
 	}
+	e.rejected(group.Status.Enforcement, group.Status.Conditions)
 	return e
 }
 
@@ -148,9 +160,11 @@ func ofKey(group *v1alpha1.Group, key *v1alpha1.ApiKey) *evidence {
 	e.add(groupevent.TypeKeyCreated, "created", key.CreationTimestamp.Time, creator(key, changes), data)
 	e.edits(changes, typeOfKeyEdit)
 	for i := range key.Status.Versions {
-		e.version(key, &key.Status.Versions[i], changes)
+		e.version(group, key, &key.Status.Versions[i], changes)
 	}
 	e.rotations(key, changes)
+	e.rejected(key.Status.Enforcement, key.Status.Conditions)
+	e.keyLimit(key)
 	if leak := key.Status.Leak; leak != nil && leak.Response != "" {
 		e.add(groupevent.TypeKeyLeaked, fmt.Sprintf("leak/%d/%d", leak.Version, leak.ReportedAt.Unix()), leak.ReportedAt.Time, byKeyward,
 			groupevent.KeyLeaked{Version: leak.Version, Source: leak.Source, Response: string(leak.Response)})
@@ -183,7 +197,7 @@ func typeOfKeyEdit(change *specchange.Change) groupevent.Type {
 	return groupevent.TypeKeyEdited
 }
 
-func (e *evidence) version(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, changes []specchange.Change) {
+func (e *evidence) version(group *v1alpha1.Group, key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, changes []specchange.Change) {
 	// A version that was dropped before its delivery leaves its number to another.
 	name := fmt.Sprintf("version/%d/%d", v.ID, v.MintedAt.Unix())
 	minted, kind := groupevent.KeyVersion{Version: v.ID, Preview: v.Preview, Cause: string(v.Cause)}, groupevent.TypeKeyMinted
@@ -202,11 +216,9 @@ func (e *evidence) version(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, changes
 	}
 	switch {
 	case v.State == v1alpha1.VersionRetired && v.RetiresAt != nil:
-		data := groupevent.KeyOverlapEnded{Version: v.ID}
-		if v.ReplacedAt != nil {
-			data.Lasted = v.RetiresAt.Sub(v.ReplacedAt.Time).String()
-		}
-		e.add(groupevent.TypeKeyOverlapEnded, name+"/retired", v.RetiresAt.Time, byKeyward, data)
+		e.overlapEnded(group, key, v, name, changes)
+	case v.State == v1alpha1.VersionRevoked && !lifecycle.Revoked(key):
+		e.overlapDenied(key, v, name)
 	case v.State == v1alpha1.VersionExpired && v.ExpiresAt != nil:
 		e.add(groupevent.TypeKeyExpired, name+"/expired", v.ExpiresAt.Time, byKeyward, groupevent.KeyVersion{Version: v.ID})
 	}

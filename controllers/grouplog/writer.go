@@ -53,8 +53,12 @@ type Writer struct {
 	Reader client.Reader
 	Cache  ctrlcache.Cache
 	Heads  Heads
-	Tiers  *tier.Catalogue
-	Clock  clock.WithTicker
+	// Servers are the validation servers; with nil, none are in logs.
+	Servers Servers
+	// Origins are those of refused requests; with nil, none are in logs.
+	Origins Origins
+	Tiers   *tier.Catalogue
+	Clock   clock.WithTicker
 	// MaxPending is how many events may wait to be written into one log; if it is 0, 8,192.
 	MaxPending int
 	// Namespaces are those that the manager watches; if there are none, all.
@@ -104,14 +108,32 @@ func (w *Writer) Start(ctx context.Context) error {
 	if err := w.untilDone(ctx, "Looking for deleted objects", w.FindDeleted); err != nil {
 		return nil
 	}
-	ticker := w.Clock.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
-		w.Prune(ctx)
+	w.lookAround(ctx)
+	return nil
+}
+
+// lookAround does what is done again and again, until the context ends.
+func (w *Writer) lookAround(ctx context.Context) {
+	hourly, often := w.Clock.NewTicker(pruneEvery), w.Clock.NewTicker(lookEvery)
+	defer hourly.Stop()
+	defer often.Stop()
+	for hour := true; ; {
+		if hour {
+			w.Prune(ctx)
+			if err := w.LookAtRefusals(ctx); err != nil && ctx.Err() == nil {
+				ctrl.LoggerFrom(ctx).Error(err, "Refused requests are not in the logs of Groups for now")
+			}
+		}
+		if err := w.LookAtServers(); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "validation servers that are absent or back are not in the logs of Groups for now")
+		}
 		select {
-		case <-ticker.C():
+		case <-hourly.C():
+			hour = true
+		case <-often.C():
+			hour = false
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

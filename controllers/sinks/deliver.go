@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/keyward-dev/keyward/controllers/failpoint"
 )
 
 // deliver sends a batch, and moves the positions of what was taken. An error is that of a sink that takes nothing.
@@ -66,10 +68,12 @@ func (w *worker) send(ctx context.Context, records []Record) error {
 	if len(sent) == 0 {
 		return nil
 	}
+	failpoint.Here(failpoint.BeforeSend)
 	rejected, err := w.sender.Send(ctx, sent)
 	var failure *Failure
 	switch {
 	case err == nil:
+		failpoint.Here(failpoint.AfterSend)
 		w.taken(sent, rejected)
 		return nil
 	case ctx.Err() != nil:

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"github.com/keyward-dev/keyward/controllers/failpoint"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 )
 
@@ -131,7 +132,9 @@ func (r *Runner) saveOnce(ctx context.Context) (more bool, err error) {
 	if len(moved) == 0 {
 		return false, nil
 	}
+	failpoint.Here(failpoint.BeforePosition)
 	left, err := r.Store.Save(ctx, moved, r.exists)
+	failpoint.Here(failpoint.AfterPosition)
 	for _, w := range r.workers {
 		w.putBack(left[w.sink.Name])
 	}

@@ -7,9 +7,10 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-const (
-	defaultOverlap = "24h"
+// DefaultOverlap is rotation.overlap of a key that declares none.
+const DefaultOverlap = "24h"
 
+const (
 	minEvery     = time.Minute
 	minUnusedFor = 10 * time.Second
 	minRotating  = 3 * time.Minute
@@ -39,7 +40,7 @@ func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 	spec := key.Spec.Rotation
 	var problems Problems
 	r, unread := Rotation{}, false
-	r.Overlap, _ = ParseDuration(defaultOverlap)
+	r.Overlap, _ = ParseDuration(DefaultOverlap)
 	for _, field := range []struct {
 		name  string
 		text  v1alpha1.Duration
@@ -67,10 +68,10 @@ func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 	}
 	switch {
 	case unread, r.Every <= 0, r.Overlap <= r.Every:
-	case spec.Overlap == "" || spec.Overlap == defaultOverlap: // probably nobody has written it
+	case spec.Overlap == "" || spec.Overlap == DefaultOverlap: // probably nobody has written it
 		problems = append(problems, rotationProblem("every", spec.Every, fmt.Sprintf(
 			"%s is shorter than the overlap, which is %s by default; set spec.rotation.overlap to at most %s",
-			spec.Every, defaultOverlap, spec.Every)))
+			spec.Every, DefaultOverlap, spec.Every)))
 	default:
 		problems = append(problems, rotationProblem("overlap", spec.Overlap,
 			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", spec.Overlap, spec.Every)))
@@ -89,7 +90,7 @@ func DeclaredOverlap(key *v1alpha1.ApiKey) v1alpha1.Duration {
 	if overlap := key.Spec.Rotation.Overlap; overlap != "" {
 		return overlap
 	}
-	return defaultOverlap
+	return DefaultOverlap
 }
 
 // RotationUnder is RotationOf that also checks the rotation against the group's keyPolicy, where there is a group: a key that lives for

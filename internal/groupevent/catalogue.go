@@ -30,6 +30,11 @@ const (
 	TypeGroupLimitReached Type = "dev.keyward.group.limit-reached.v1"
 	TypeGroupDeleted      Type = "dev.keyward.group.deleted.v1"
 
+	TypeGroupServerAbsent    Type = "dev.keyward.group.server-absent.v1"
+	TypeGroupServerBack      Type = "dev.keyward.group.server-back.v1"
+	TypeGroupRecordsRejected Type = "dev.keyward.group.records-rejected.v1"
+	TypeGroupRequestsRefused Type = "dev.keyward.group.requests-refused.v1"
+
 	TypeAllowlistCreated Type = "dev.keyward.allowlist.created.v1"
 	TypeAllowlistEdited  Type = "dev.keyward.allowlist.edited.v1"
 	TypeAllowlistDeleted Type = "dev.keyward.allowlist.deleted.v1"
@@ -106,8 +111,9 @@ var catalogue = []Entry{
 	{TypeKeyRotated, kindKey, activityUpdate, informational,
 		"a version replaces an earlier one, whose overlap begins; the actor is who asked for it", "at which the overlap begins",
 		KeyRotated{Version: 2, Replaced: 1, Cause: "Requested", RetiresAt: "2026-11-28T08:00:00Z"}, person},
-	{TypeKeyOverlapEnded, kindKey, activityDeactivate, informational, "the overlap of an earlier version has ended", "of the end",
-		KeyOverlapEnded{Version: 1, Lasted: "24h0m0s"}, keyward},
+	{TypeKeyOverlapEnded, kindKey, activityDeactivate, informational,
+		"the overlap of an earlier version has ended; the actor is who ended it before its time, where somebody did", "of the end",
+		KeyOverlapEnded{Version: 1, Lasted: "24h0m0s", How: OverlapOnTime}, keyward},
 	{TypeKeySuspended, kindKey, activitySuspend, medium, "an ApiKey was suspended", ofChange,
 		Edited{Generation: 4, Changes: []Change{{Field: "spec.suspended", Before: "false", After: "true"}}}, person},
 	{TypeKeyResumed, kindKey, activityResume, low, "a suspended ApiKey was resumed", ofChange,
@@ -128,10 +134,26 @@ var catalogue = []Entry{
 		Edited{Generation: 3, Changes: []Change{{Field: "spec.state", Before: "Active", After: "Frozen"}}}, person},
 	{TypeGroupTierChanged, kindGroup, activityUpdate, low, "a Group has another tier", ofChange,
 		Edited{Generation: 4, Changes: []Change{{Field: "spec.tier", Before: "Pro", After: "Business"}}}, person},
-	{TypeGroupLimitReached, kindGroup, activityUpdate, low, "a quota of the Group is nearly or wholly used up",
-		"at which the condition became true", LimitReached{Limit: v1alpha1.ConditionQuotaExceeded, Reason: v1alpha1.ReasonQuotaUsed}, keyward},
+	{TypeGroupLimitReached, kindGroup, activityUpdate, low,
+		"a quota of the Group is nearly or wholly used up, or an ApiKey waits because the Group has as many as it may have",
+		"at which that began", LimitReached{Limit: v1alpha1.ConditionQuotaExceeded, Reason: v1alpha1.ReasonQuotaUsed}, keyward},
 	{TypeGroupDeleted, kindGroup, activityDelete, medium, "a Group was deleted, with which its log ends", "of the deletion, as it was seen",
 		Deleted{State: "Active"}, person},
+	{TypeGroupServerAbsent, kindGroup, activityDeactivate, medium,
+		"a validation server of the Group was disconnected, and has not come back for 5 minutes; it goes on deciding by what it had",
+		"at which it was disconnected", ServerChange{Server: "edge-1@0b6a61c1f2d3"}, keyward},
+	{TypeGroupServerBack, kindGroup, activityActivate, informational, "a validation server that was absent is connected again",
+		"at which it connected", ServerChange{Server: "edge-1@0b6a61c1f2d3", Since: "2026-11-27T07:12:04Z"}, keyward},
+	{TypeGroupRecordsRejected, kindGroup, activityUpdate, medium,
+		"a validation server cannot use records of the Group, and refuses the requests that they allow; once a day for each server, with the first record",
+		"at which the record was no longer in force everywhere",
+		RecordsRejected{Server: "edge-1@0b6a61c1f2d3", Kind: kindKey, Name: "acme-web"}, keyward},
+	{TypeGroupRequestsRefused, kindGroup, activityUpdate, low,
+		"at least 100 requests with keys of the Group were refused since the event before; at most once an hour for each day",
+		"at which they were counted",
+		RequestsRefused{Day: "2026-11-27", Requests: 260, Codes: []RefusedCode{
+			{Code: "origin_denied", Requests: 250, OfDay: 1250}, {Code: "key_expired", Requests: 10, OfDay: 10},
+		}, Origins: []RefusedOrigin{{Origin: "https://shop.example", Requests: 240}}}, keyward},
 
 	{TypeAllowlistCreated, kindAllowlist, activityCreate, low, "a DomainAllowlist was created", "of its creation",
 		Created{Changes: []Change{{Field: "spec.domains", After: "acme.example, *.acme.example"}}}, pipeline},

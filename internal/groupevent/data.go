@@ -29,7 +29,15 @@ type KeyRotated struct {
 type KeyOverlapEnded struct {
 	Version int64  `json:"version" doc:"is the id of the version that is not accepted any more"`
 	Lasted  string `json:"lasted,omitempty" doc:"is how long the overlap was"`
+	How     string `json:"how,omitempty" doc:"is OnTime, Early (retireWhenUnusedFor) or Forced (somebody shortened it, asked for none, or the Secret was lost)"`
 }
+
+// Values of KeyOverlapEnded.How.
+const (
+	OverlapOnTime = "OnTime"
+	OverlapEarly  = "Early"
+	OverlapForced = "Forced"
+)
 
 // KeyLeaked is the data of key.leaked. It does not say where: that is an address.
 type KeyLeaked struct {
@@ -63,8 +71,47 @@ type Created struct {
 
 // LimitReached is the data of group.limit-reached.
 type LimitReached struct {
-	Limit  string `json:"limit" doc:"is the condition that became true, such as QuotaExceeded"`
+	Limit  string `json:"limit" doc:"is the condition that became true, such as QuotaExceeded, or keys"`
 	Reason string `json:"reason,omitempty" doc:"is its reason"`
+	Key    string `json:"key,omitempty" doc:"is the name of the ApiKey that waits"`
+}
+
+// LimitOfKeys is the Limit of a LimitReached that is about how many ApiKeys a Group may have.
+const LimitOfKeys = "keys"
+
+// ServerChange is the data of group.server-absent and group.server-back.
+type ServerChange struct {
+	Server string `json:"server" doc:"is the name of the validation server, as in status; other servers stands for further ones, if many are absent"`
+	Since  string `json:"since,omitempty" doc:"is since when it was absent"`
+}
+
+// RecordsRejected is the data of group.records-rejected. What the server says about it is in the status of the object.
+type RecordsRejected struct {
+	Server string `json:"server" doc:"is the name of the validation server"`
+	Kind   string `json:"kind" doc:"is the kind of the object whose record it cannot use"`
+	Name   string `json:"name" doc:"is the name of that object"`
+}
+
+// RequestsRefused is the data of group.requests-refused.
+type RequestsRefused struct {
+	Day      string        `json:"day" doc:"is the day (UTC) for which they count"`
+	Requests int64         `json:"requests" doc:"is how many there were since the event before of that day"`
+	Codes    []RefusedCode `json:"codes,omitempty" doc:"are their decision codes, the most frequent first"`
+	// Origins are known to the leader only: an event has those that it knows.
+	Origins []RefusedOrigin `json:"origins,omitempty" doc:"are those from which most requests were refused with origin_denied, at most 5, as far as the leader knows them"`
+}
+
+// RefusedOrigin counts requests that were refused for their origin.
+type RefusedOrigin struct {
+	Origin   string `json:"origin" doc:"is scheme://host"`
+	Requests int64  `json:"requests" doc:"is how many there were, about"`
+}
+
+// RefusedCode counts refused requests with one decision code.
+type RefusedCode struct {
+	Code     string `json:"code" doc:"is the decision code"`
+	Requests int64  `json:"requests" doc:"is how many there were since the event before of that day"`
+	OfDay    int64  `json:"ofDay" doc:"is how many there were on that day so far"`
 }
 
 // KeyExpiring is the data of notice.key-expiring.

@@ -63,8 +63,8 @@ func (p *planner) forecast() {
 	p.wakeAt(soon)
 }
 
-// OverlapEnds is when a version is refused that has a successor: at the end of its overlap, or of its life, if that is earlier.
-func OverlapEnds(v *v1alpha1.KeyVersion) time.Time {
+// RefusedAt is when a version is refused that has a successor: at the end of its overlap, or of its life, if that is earlier.
+func RefusedAt(v *v1alpha1.KeyVersion) time.Time {
 	if v.ExpiresAt != nil && (v.RetiresAt == nil || v.ExpiresAt.Before(v.RetiresAt)) {
 		return v.ExpiresAt.Time
 	}
@@ -73,7 +73,7 @@ func OverlapEnds(v *v1alpha1.KeyVersion) time.Time {
 
 // LastQuarter is when the last quarter of the overlap of a version begins.
 func LastQuarter(v *v1alpha1.KeyVersion) time.Time {
-	ends := OverlapEnds(v)
+	ends := RefusedAt(v)
 	return ends.Add(-ends.Sub(timeOf(v.ReplacedAt)) / 4)
 }
 
@@ -82,7 +82,7 @@ func (p *planner) forecastCutover(v, current *v1alpha1.KeyVersion) {
 	if current == nil || v.ReplacedAt == nil {
 		return
 	}
-	since, ends := v.ReplacedAt.Time, OverlapEnds(v)
+	since, ends := v.ReplacedAt.Time, RefusedAt(v)
 	quarter := ends.Sub(LastQuarter(v))
 	p.wakeAt(ends.Add(-quarter))
 	use := p.in.Usage.Of[v.Digest]

@@ -153,7 +153,7 @@ func (k *ofKey) cutover() {
 	if used == nil {
 		return
 	}
-	ends := lifecycle.OverlapEnds(used)
+	ends := lifecycle.RefusedAt(used)
 	k.add(groupevent.TypeCutoverPending, fmt.Sprintf("%s/cutover/%d", versionCause(used), ends.Unix()), lifecycle.LastQuarter(used),
 		groupevent.CutoverPending{Version: used.ID, Until: format(ends)})
 }

@@ -5,7 +5,7 @@ package specchange
 var paths = map[string][]string{
 	"ApiKey": {
 		"spec.projects", "spec.permissions", "spec.clients", "spec.addresses", "spec.signedURLs", "spec.context{}", "spec.expiresAfter", "spec.expiresAt",
-		"spec.rotation.every", "spec.rotation.overlap", "spec.rotation.jitter", "spec.rotation.retireWhenUnusedFor", FieldTrigger,
+		"spec.rotation.every", FieldOverlap, "spec.rotation.jitter", "spec.rotation.retireWhenUnusedFor", FieldTrigger,
 		"spec.limits.requestsPerSecond", "spec.limits.burst", "spec.secret.reveal", FieldSuspended, FieldRevoked,
 	},
 	"Group": {

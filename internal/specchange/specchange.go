@@ -39,6 +39,7 @@ const (
 	FieldSuspended = "spec.suspended"
 	FieldRevoked   = "spec.revoked"
 	FieldTrigger   = "spec.rotation.trigger"
+	FieldOverlap   = "spec.rotation.overlap"
 	FieldState     = "spec.state"
 	FieldTier      = "spec.tier"
 )

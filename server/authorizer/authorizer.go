@@ -213,7 +213,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
-		i.refused(result)
+		i.refused(request, result)
 	}
 	if request.Location.IsExposed() {
 		i.noteExposed(request.Location)

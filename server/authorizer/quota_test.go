@@ -22,12 +22,17 @@ type observer struct {
 	cost               uint64
 	recorded           decision.Code
 	refused            []decision.Code
+	origins            []string
 }
 
 func (a *observer) Refused(group string, code decision.Code) {
 	if group != "" {
 		a.refused = append(a.refused, code)
 	}
+}
+
+func (a *observer) RefusedOrigin(_ string, request *decision.Request) {
+	a.origins = append(a.origins, request.Origin)
 }
 
 func (a *observer) Spend(_ context.Context, _ *decision.Group, cost uint64, _ time.Time) (decision.Code, time.Duration) {
@@ -83,6 +88,24 @@ func TestQuotaComesLast(t *testing.T) {
 				t.Errorf("retry after %v", result.RetryAfter)
 			}
 		})
+	}
+}
+
+// TestOriginsOfRefusedRequests: the origin counts of a request that is refused for it, with a known key.
+func TestOriginsOfRefusedRequests(t *testing.T) {
+	good := keyformat.DigestOf("some key")
+	a := &observer{}
+	integration := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithRefusals(a)).Integration("test")
+	for _, request := range []decision.Request{
+		{Credential: decision.Credential{Form: decision.WellFormed, Digest: good}, Origin: "https://evil.example"},
+		{Credential: decision.Credential{Form: decision.WellFormed, Digest: good}},
+		{Credential: decision.Credential{Form: decision.WellFormed}, Origin: "https://unknown.example"},
+	} {
+		request.Method, request.Path = "GET", "/x"
+		integration.Decide(t.Context(), &Request{Request: request, Client: netip.MustParseAddr("192.0.2.1")})
+	}
+	if len(a.origins) != 1 || a.origins[0] != "https://evil.example" || a.refused[0] != decision.OriginDenied {
+		t.Errorf("%q count, of %v", a.origins, a.refused)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -17,6 +18,9 @@ const (
 	reportedOrigins = 10
 	// maxReportedOrigin is the longest origin that is reported, in bytes: the manager shows no longer ones.
 	maxReportedOrigin = 128
+	// refusedOrigins is how many origins of a group are counted whose requests were refused for them, until the next report: clients write
+	// what they like there.
+	refusedOrigins = 32
 )
 
 // outcomes counts requests by group and code, since they were last reported: refused ones, and those that were allowed without a key. Its
@@ -26,6 +30,8 @@ const (
 type outcomes struct {
 	mu     sync.RWMutex
 	groups map[string]*[codes]atomic.Uint64
+	// origins are those that requests were refused for, by group, at most refusedOrigins of a group.
+	origins map[string]map[string]uint64
 }
 
 // codes is more than there are decision codes.
@@ -33,6 +39,38 @@ const codes = 64
 
 // Refused counts a refused request with a key of the group namespace/name.
 func (r *Recorder) Refused(group string, code decision.Code) { r.outcomes.count(group, code) }
+
+// RefusedOrigin counts a request with a key of the group that was refused for its origin.
+func (r *Recorder) RefusedOrigin(group string, request *decision.Request) {
+	text := request.Origin
+	if text == "" {
+		text = withoutPath(request.Referer)
+	}
+	from, err := origin.Parse(text)
+	if err != nil {
+		return
+	}
+	if text = withoutPort(from.String()); len(text) > maxReportedOrigin {
+		return
+	}
+	r.outcomes.countOrigin(group, text)
+}
+
+func (all *outcomes) countOrigin(group, text string) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.origins == nil {
+		all.origins = map[string]map[string]uint64{}
+	}
+	counts := all.origins[group]
+	if counts == nil {
+		counts = map[string]uint64{}
+		all.origins[strings.Clone(group)] = counts
+	}
+	if _, known := counts[text]; known || len(counts) < refusedOrigins {
+		counts[text]++
+	}
+}
 
 // Public counts a request to the group namespace/name that was allowed without a key.
 func (r *Recorder) Public(group string) { r.outcomes.count(group, decision.Public) }
@@ -61,12 +99,12 @@ func (all *outcomes) count(group string, code decision.Code) {
 	all.groups[group][code].Add(1)
 }
 
-func (all *outcomes) take() map[string]*[codes]atomic.Uint64 {
+func (all *outcomes) take() (groups map[string]*[codes]atomic.Uint64, origins map[string]map[string]uint64) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	taken := all.groups
-	all.groups = nil
-	return taken
+	groups, origins = all.groups, all.origins
+	all.groups, all.origins = nil, nil
+	return groups, origins
 }
 
 // Traffic returns what was refused of each group since it was last called, what was allowed without a key, and the origins that most of its allowed requests came
@@ -79,7 +117,8 @@ func (r *Recorder) Traffic() []*syncv1.GroupTraffic {
 		}
 		return groups[group]
 	}
-	for group, counts := range r.outcomes.take() {
+	outcomes, refused := r.outcomes.take()
+	for group, counts := range outcomes {
 		traffic := of(group)
 		traffic.Refusals = map[string]uint64{}
 		for _, code := range decision.Codes() {
@@ -88,6 +127,9 @@ func (r *Recorder) Traffic() []*syncv1.GroupTraffic {
 			}
 		}
 		traffic.Public = counts[decision.Public].Load()
+	}
+	for group, origins := range refused {
+		of(group).RefusedOrigins = most(origins)
 	}
 	seen := map[string]map[string]uint64{}
 	for i := range r.shards {

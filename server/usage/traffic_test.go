@@ -33,6 +33,10 @@ func TestTraffic(t *testing.T) {
 	r := New()
 	r.Refused("tenants/acme", decision.OriginDenied)
 	r.Refused("tenants/acme", decision.OriginDenied)
+	r.RefusedOrigin("tenants/acme", &decision.Request{Origin: "https://Evil.example:8443"})
+	r.RefusedOrigin("tenants/acme", &decision.Request{Referer: "https://evil.example/page?token=x"})
+	r.RefusedOrigin("tenants/acme", &decision.Request{Origin: "null"})
+	r.RefusedOrigin("tenants/acme", &decision.Request{Origin: "https://user@evil.example/path"})
 	r.Refused("tenants/acme", decision.QuotaExceeded)
 	r.Refused("tenants/other", decision.RateLimited)
 	fromOrigin(r, "k1", "tenants/acme", "https://Shop.acme.com:8443", 3)
@@ -44,6 +48,9 @@ func TestTraffic(t *testing.T) {
 	if len(got) != 2 || len(acme.GetRefusals()) != 2 || acme.GetRefusals()["origin_denied"] != 2 || acme.GetRefusals()["quota_exceeded"] != 1 ||
 		got["tenants/other"].GetRefusals()["rate_limited"] != 1 {
 		t.Errorf("%v", got)
+	}
+	if o := acme.GetRefusedOrigins(); len(o) != 1 || o[0].GetOrigin() != "https://evil.example" || o[0].GetRequests() != 2 {
+		t.Errorf("%v", o)
 	}
 	if o := acme.GetOrigins(); len(o) != 2 || o[0].GetOrigin() != "https://shop.acme.com" || o[0].GetRequests() != 7 ||
 		o[1].GetOrigin() != "http://[::1]" || o[1].GetRequests() != 1 {

@@ -171,7 +171,10 @@ var (
 func (m *manager) writes() int { return int(m.sum(writeRequests)) }
 
 // changes are the requests that changed something, whoever sent them, but for the renewal of Leases.
-func (w *world) changes() int {
+func (w *world) changes() int { return w.changesOf("") }
+
+// changesOf are those of one resource, or of all.
+func (w *world) changesOf(resource string) int {
 	w.t.Helper()
 	body, err := w.core.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.ctx)
 	if err != nil {
@@ -179,7 +182,7 @@ func (w *world) changes() int {
 	}
 	sum := 0.0
 	for _, line := range changeRequests.FindAllString(string(body), -1) {
-		if !notChanges.MatchString(line) {
+		if !notChanges.MatchString(line) && (resource == "" || strings.Contains(line, `resource="`+resource+`"`)) {
 			n, _ := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64) // the expression admits nothing else
 			sum += n
 		}

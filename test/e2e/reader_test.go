@@ -22,5 +22,6 @@ func TestReadGettingStarted(t *testing.T) {
 	} {
 		shell.Read("docs/getting-started.md", section)
 	}
+	shell.Read("docs/audit.md")
 	shell.Read("docs/certificates.md")
 }

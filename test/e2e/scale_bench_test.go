@@ -166,21 +166,8 @@ type scaleServer struct {
 // startFleet connects all servers, which hold what the first does, for as long as the test lasts.
 func (w *world) startFleet(first *subscriber) *fleet {
 	w.t.Helper()
-	authority, err := os.ReadFile(filepath.Join(w.ca.Dir, caFile))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	token, err := os.ReadFile(w.validatorToken.Path())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
-	f := &fleet{
-		world: w, first: first, token: strings.TrimSpace(string(token)), stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers),
-		secure: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc",
-			MinVersion: tls.VersionTLS13}),
-	}
+	f := &fleet{world: w, first: first, stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers)}
+	f.secure, f.token = w.syncCredentials()
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	w.t.Cleanup(func() { cancel(); running.Wait() })
@@ -196,6 +183,23 @@ func (w *world) startFleet(first *subscriber) *fleet {
 		})
 	}
 	return f
+}
+
+// syncCredentials are how a validation server connects to the leader, and its token.
+func (w *world) syncCredentials() (secure credentials.TransportCredentials, token string) {
+	w.t.Helper()
+	authority, err := os.ReadFile(filepath.Join(w.ca.Dir, caFile))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	text, err := os.ReadFile(w.validatorToken.Path())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	return credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc", MinVersion: tls.VersionTLS13}),
+		strings.TrimSpace(string(text))
 }
 
 // connect is one stream until it ends.

@@ -34,6 +34,7 @@ var Pages = map[string]string{
 	"docs/how-to/flux.md":      "test/gitops: TestPages",
 	"docs/conditions.md":       "test/e2e: TestReadGettingStarted",
 	"docs/access.md":           "test/e2e: TestReadGettingStarted",
+	"docs/audit.md":            "test/e2e: TestReadGettingStarted",
 	"docs/certificates.md":     "test/e2e: TestReadGettingStarted",
 	"docs/usage.md":            "test/e2e: TestReadGettingStarted",
 }

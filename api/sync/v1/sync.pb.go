@@ -1607,9 +1607,11 @@ type GroupTraffic struct {
 	// origins are those with the most allowed requests; at most 10.
 	Origins []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
 	// public is how many requests were allowed without a key.
-	Public        uint64 `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Public uint64 `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
+	// refused_origins are those with the most requests that were refused for their origin; at most 10.
+	RefusedOrigins []*OriginUse `protobuf:"bytes,5,rep,name=refused_origins,json=refusedOrigins,proto3" json:"refused_origins,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GroupTraffic) Reset() {
@@ -1670,7 +1672,14 @@ func (x *GroupTraffic) GetPublic() uint64 {
 	return 0
 }
 
-// OriginUse counts the allowed requests from one origin.
+func (x *GroupTraffic) GetRefusedOrigins() []*OriginUse {
+	if x != nil {
+		return x.RefusedOrigins
+	}
+	return nil
+}
+
+// OriginUse counts the requests from one origin.
 type OriginUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// origin is scheme://host, at most 128 bytes. A port is left out.
@@ -3319,12 +3328,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05needs\x18\r \x01(\x04R\x05needs\x12\x16\n" +
 	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
 	"\rTrafficReport\x125\n" +
-	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xf8\x01\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xbd\x02\n" +
 	"\fGroupTraffic\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12G\n" +
 	"\brefusals\x18\x02 \x03(\v2+.keyward.sync.v1.GroupTraffic.RefusalsEntryR\brefusals\x124\n" +
 	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x12\x16\n" +
-	"\x06public\x18\x04 \x01(\x04R\x06public\x1a;\n" +
+	"\x06public\x18\x04 \x01(\x04R\x06public\x12C\n" +
+	"\x0frefused_origins\x18\x05 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\x0erefusedOrigins\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"?\n" +
@@ -3599,40 +3609,41 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
 	45, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
 	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
-	29, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	31, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	2,  // 28: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	22, // 29: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	3,  // 30: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	33, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	35, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	43, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	14, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
-	4,  // 35: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	38, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	41, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	46, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	32, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	37, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	47, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
-	36, // 44: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
-	39, // 45: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	42, // 46: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	40, // 47: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	39, // 48: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	44, // 49: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	33, // 50: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 51: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	48, // 52: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
-	8,  // 53: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	9,  // 54: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	54, // [54:55] is the sub-list for method output_type
-	53, // [53:54] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	25, // 26: keyward.sync.v1.GroupTraffic.refused_origins:type_name -> keyward.sync.v1.OriginUse
+	29, // 27: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	31, // 28: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	2,  // 29: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	22, // 30: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	3,  // 31: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	33, // 32: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	35, // 33: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	43, // 34: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	14, // 35: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	4,  // 36: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	38, // 37: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	41, // 38: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	46, // 39: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	32, // 40: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	6,  // 41: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	37, // 42: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	5,  // 43: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
+	47, // 44: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	36, // 45: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
+	39, // 46: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	42, // 47: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	40, // 48: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	39, // 49: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	44, // 50: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	33, // 51: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 52: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	48, // 53: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 54: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 55: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	55, // [55:56] is the sub-list for method output_type
+	54, // [54:55] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }

@@ -22,6 +22,14 @@ func details(e *groupevent.Event) string {
 			parts = append(parts, changes(data[name])...)
 			continue
 		}
+		if name == "codes" {
+			parts = append(parts, refusedCodes(data[name])...)
+			continue
+		}
+		if name == "origins" {
+			parts = append(parts, refusedOrigins(data[name])...)
+			continue
+		}
 		if name == "generation" {
 			continue
 		}
@@ -67,6 +75,32 @@ func changes(data json.RawMessage) []string {
 		default:
 			parts = append(parts, fmt.Sprintf("%s: %s → %s", name, change.Before, change.After))
 		}
+	}
+	return parts
+}
+
+// refusedCodes returns how many requests were refused with each code.
+func refusedCodes(data json.RawMessage) []string {
+	var all []groupevent.RefusedCode
+	if json.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	parts := make([]string, 0, len(all))
+	for _, of := range all {
+		parts = append(parts, fmt.Sprintf("%s: +%d", of.Code, of.Requests))
+	}
+	return parts
+}
+
+// refusedOrigins returns how many requests were refused for each origin.
+func refusedOrigins(data json.RawMessage) []string {
+	var all []groupevent.RefusedOrigin
+	if json.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	parts := make([]string, 0, len(all))
+	for _, of := range all {
+		parts = append(parts, fmt.Sprintf("%s: +%d", of.Origin, of.Requests))
 	}
 	return parts
 }

@@ -41,6 +41,8 @@ type Pending struct {
 	// Record records the traffic of a group that nothing else records.
 	Record func(ctx context.Context, group string) error
 
+	clock   clock.PassiveClock
+	refused refusedOrigins
 	limiter *rate.Limiter
 	queue   workqueue.TypedDelayingInterface[string]
 
@@ -51,7 +53,7 @@ type Pending struct {
 // New returns a Pending without traffic.
 func New(clk clock.WithTicker) *Pending {
 	return &Pending{
-		limiter: rate.NewLimiter(writes, 1), groups: map[string]usageseries.Traffic{},
+		clock: clk, limiter: rate.NewLimiter(writes, 1), groups: map[string]usageseries.Traffic{},
 		queue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[string]{Clock: clk}),
 	}
 }
@@ -66,6 +68,7 @@ func (p *Pending) Report(from *session.Session, report *syncv1.TrafficReport) {
 			continue
 		}
 		p.add(said.GetGroup(), read(said))
+		p.refused.add(p.clock, said)
 	}
 }
 

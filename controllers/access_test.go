@@ -130,6 +130,7 @@ var (
 			s.Capabilities = []v1alpha1.Capability{{Name: "post", Routes: []v1alpha1.Route{{Methods: []string{"POST"}}}}}
 		},
 		"spec.keyPolicy":      func(s *v1alpha1.GroupSpec) { s.KeyPolicy.MaxLifetime = "30d" },
+		"spec.contacts":       func(s *v1alpha1.GroupSpec) { s.Contacts = []v1alpha1.Contact{{Name: "ops", Email: "ops@acme.example"}} },
 		"spec.allowlistsFrom": func(s *v1alpha1.GroupSpec) { s.AllowlistsFrom.From = v1alpha1.NamespacesFromAll },
 	}
 )

@@ -16,6 +16,7 @@ func addLogs(mgr ctrl.Manager, sessions *session.Registry, counted *counting, op
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Cache: mgr.GetCache(), Heads: counted.objects, Servers: sessions, Origins: counted.traffic, Tiers: options.Tiers,
 		Clock: clock.RealClock{}, Namespaces: options.WatchNamespaces,
 	}
+	counted.objects.Wrote = writer.ObserveUsage
 	if err := mgr.Add(writer); err != nil {
 		return fmt.Errorf("adding the logs of Groups: %w", err)
 	}

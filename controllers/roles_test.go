@@ -119,6 +119,7 @@ func (a *attempts) all() map[role.Operation]attempt {
 			}
 		}),
 		role.ChangeKeyPolicy: a.changeGroup(ownerFields["spec.keyPolicy"]),
+		role.ChangeContacts:  a.changeGroup(ownerFields["spec.contacts"]),
 		role.EnableDefault:   a.changeGroup(func(s *v1alpha1.GroupSpec) { s.DefaultKey.Enabled = ptr.To(true) }),
 		role.ChangeTier:      a.changeGroup(platformFields["spec.tier"]),
 		role.ChangeLimits:    a.changeGroup(platformFields["spec.limits"]),

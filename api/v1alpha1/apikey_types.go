@@ -314,7 +314,7 @@ type ApiKeyStatus struct {
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending, Leaked; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending, Leaked, Unused; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

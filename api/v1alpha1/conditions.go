@@ -29,6 +29,9 @@ const (
 	// ConditionLeaked: the text of a version that is still accepted was reported as found in public; the message says where, and what
 	// was done about it. It ends when that version ends.
 	ConditionLeaked = "Leaked"
+	// ConditionUnused: no request was allowed with the key for as long as the Group's keyPolicy says, and every validation server has
+	// reported; the message says since when, and when it will be suspended for that.
+	ConditionUnused = "Unused"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
 	// ConditionContextSealed: every value of `spec.sealedContext` is sealed for content servers; absent where there is none.
@@ -46,6 +49,8 @@ const (
 const (
 	// ReasonLeakReported: a scanner has reported the text of a version.
 	ReasonLeakReported = "LeakReported"
+	// ReasonNotUsed: no request was allowed with the key for keyPolicy.warnUnusedFor.
+	ReasonNotUsed = "NotUsed"
 	// ReasonReady: the object is in force as declared.
 	ReasonReady = "Ready"
 	// ReasonAccepted: validation servers accept the key.

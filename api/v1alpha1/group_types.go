@@ -149,6 +149,15 @@ type GroupSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	AllowlistsFrom AllowedNamespaces `json:"allowlistsFrom,omitzero"`
+
+	// contacts are whom to notify, at most 16. Events of the log that match carry them, for receivers to route by; validation
+	// servers do not get them.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Contacts []Contact `json:"contacts,omitempty"`
 }
 
 // ContextName is the name of a context value: letters and digits, at most 63. It becomes part of the name of an HTTP header.
@@ -209,6 +218,13 @@ type GroupStatus struct {
 	//
 	// +optional
 	Usage *UsageTotals `json:"usage,omitempty"`
+
+	// quotaNotices are what people were notified of about the quotas of the running period, at most 10.
+	//
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	// +optional
+	QuotaNotices []QuotaNotice `json:"quotaNotices,omitempty"`
 
 	// sealedContext are the values of spec.sealedContext as validation servers and content servers receive them, at most 8.
 	//

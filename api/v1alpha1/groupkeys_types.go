@@ -1,6 +1,9 @@
 package v1alpha1
 
 // KeyPolicy restricts the keys of a Group.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || int(self.suspendUnusedFor.split('d')[0]) >= 7",message="write at least 7d: keys that are used once a week are in use",fieldPath=".suspendUnusedFor"
+// +kubebuilder:validation:XValidation:rule="!has(self.suspendUnusedFor) || !has(self.warnUnusedFor) || int(self.suspendUnusedFor.split('d')[0]) > int(self.warnUnusedFor.split('d')[0])",message="write at least a day more than warnUnusedFor, so that there is time to act",fieldPath=".suspendUnusedFor"
 type KeyPolicy struct {
 	// prefix is the part of the key text before the underscore, 2 to 16 lower-case letters and digits;
 	// default: kw. Scanners for leaked secrets find keys by it.
@@ -63,6 +66,19 @@ type KeyPolicy struct {
 	// +kubebuilder:default=Notify
 	// +optional
 	OnLeak LeakResponse `json:"onLeak,omitempty"`
+
+	// warnUnusedFor is after how many days without a request a key gets the condition Unused and a notice, 1d to 999d; default:
+	// the day before suspendUnusedFor, or never without it. Days count from when the key was accepted or used last.
+	//
+	// +optional
+	WarnUnusedFor Days `json:"warnUnusedFor,omitempty"`
+
+	// suspendUnusedFor is after how many days without a request a key is suspended, 7d to 999d; default: never. A key
+	// has had the condition Unused for a day before, and every validation server has reported. Resume it by spec.suspended; it is then
+	// left alone for as many days.
+	//
+	// +optional
+	SuspendUnusedFor Days `json:"suspendUnusedFor,omitempty"`
 }
 
 // KeyLocation is a place in a request, other than a header, that may have a key.

@@ -45,6 +45,9 @@ const (
 	// somebody has. It does what AnnotationClaimed does, for those who may write the ApiKey and not its Secret, for no later
 	// version, and for no other ApiKey of the name.
 	AnnotationClaimedVersion = "keyward.dev/claimed-version"
+	// AnnotationSuspendedUnused holds, on an ApiKey, when (RFC 3339) it was suspended last because it was not used. It stays when the
+	// key is resumed: its days without a request count from then at the earliest.
+	AnnotationSuspendedUnused = "keyward.dev/suspended-unused-at"
 	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
 	// earlier ApiKey: the creator of that one, as the creator of this one claims.
 	AnnotationRestored = "keyward.dev/restored-from"

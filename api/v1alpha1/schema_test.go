@@ -176,6 +176,17 @@ var _ = Describe("The schema", func() {
 		}
 	})
 
+	It("accepts contacts of both kinds, and days of unused keys", func(ctx SpecContext) {
+		w.CreateGroup(ctx, func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.WarnUnusedFor, g.Spec.KeyPolicy.SuspendUnusedFor = "9d", "10d" // as numbers, not as texts
+			g.Spec.Contacts = []v1alpha1.Contact{
+				{Name: "ops-1", Email: "ops+keys@sub.acme.example", Events: []v1alpha1.EventPattern{"dev.keyward.notice.*", "*"}},
+				{Name: "hook", URL: "https://hooks.acme.example:8443/a/b?c=d%20e"},
+				{Name: "bare", URL: "https://hooks.acme.example"},
+			}
+		})
+	})
+
 	DescribeTable("refuses a Group", func(ctx SpecContext, change func(*v1alpha1.Group), mentions ...string) {
 		g := &v1alpha1.Group{}
 		g.Namespace, g.Name = w.Namespace, "acme"
@@ -189,6 +200,42 @@ var _ = Describe("The schema", func() {
 			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1 and less than 1E, such as 100G"),
 		Entry("with a quota of an exabyte", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("1E")) },
 			"spec.limits.bytesPerMonth", "less than 1E"),
+		Entry("that suspends keys before it warns", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.WarnUnusedFor, g.Spec.KeyPolicy.SuspendUnusedFor = "30d", "30d"
+		}, "spec.keyPolicy.suspendUnusedFor", "at least a day more than warnUnusedFor"),
+		Entry("that suspends keys of holidays", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.SuspendUnusedFor = "6d" },
+			"spec.keyPolicy.suspendUnusedFor", "at least 7d"),
+		Entry("that warns after no days", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.WarnUnusedFor = "0d" }, "spec.keyPolicy.warnUnusedFor"),
+		Entry("that warns after a part of a day", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.WarnUnusedFor = "36h" }, "spec.keyPolicy.warnUnusedFor"),
+		Entry("that warns after years", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.WarnUnusedFor = "1000d" }, "spec.keyPolicy.warnUnusedFor"),
+		Entry("with a contact who cannot be notified", contact(v1alpha1.Contact{Name: "a"}), "spec.contacts[0]", "either a url or an email"),
+		Entry("with a contact in two ways", contact(v1alpha1.Contact{Name: "a", URL: "https://a.example", Email: "a@a.example"}),
+			"spec.contacts[0]", "either a url or an email"),
+		Entry("with a contact twice", func(g *v1alpha1.Group) {
+			g.Spec.Contacts = slices.Repeat([]v1alpha1.Contact{{Name: "a", Email: "a@a.example"}}, 2)
+		}, "spec.contacts[1]", "Duplicate"),
+		Entry("with 17 contacts", func(g *v1alpha1.Group) {
+			for i := range 17 {
+				g.Spec.Contacts = append(g.Spec.Contacts, v1alpha1.Contact{Name: fmt.Sprint("a", i), Email: "a@a.example"})
+			}
+		}, "spec.contacts", "at most 16"),
+		Entry("with a contact whose name is none", contact(v1alpha1.Contact{Name: "A b", Email: "a@a.example"}), "spec.contacts[0].name"),
+		Entry("with a contact over http", contact(v1alpha1.Contact{Name: "a", URL: "http://a.example"}), "spec.contacts[0].url", "begins with https://"),
+		Entry("with a contact whose URL has a user", contact(v1alpha1.Contact{Name: "a", URL: "https://me:secret@a.example/"}),
+			"spec.contacts[0].url", "has no user"),
+		Entry("with a contact whose URL has no host", contact(v1alpha1.Contact{Name: "a", URL: "https:///hook"}), "spec.contacts[0].url"),
+		Entry("with a contact whose URL has two lines", contact(v1alpha1.Contact{Name: "a", URL: "https://a.example/a\nb"}), "spec.contacts[0].url"),
+		Entry("with a contact whose address is none", contact(v1alpha1.Contact{Name: "a", Email: "a.example"}), "spec.contacts[0].email",
+			"such as jane@acme.example"),
+		Entry("with a contact whose address has a name", contact(v1alpha1.Contact{Name: "a", Email: "Jane <jane@acme.example>"}), "spec.contacts[0].email"),
+		Entry("with a contact whose address has two lines", contact(v1alpha1.Contact{Name: "a", Email: "a@a.example\nBcc"}), "spec.contacts[0].email"),
+		Entry("with a contact of no events", contact(v1alpha1.Contact{Name: "a", Email: "a@a.example", Events: []v1alpha1.EventPattern{""}}),
+			"spec.contacts[0].events[0]"),
+		Entry("with a contact of an event that is none", contact(v1alpha1.Contact{Name: "a", Email: "a@a.example", Events: []v1alpha1.EventPattern{"a b"}}),
+			"spec.contacts[0].events[0]"),
+		Entry("with a contact of the same events twice", contact(v1alpha1.Contact{
+			Name: "a", Email: "a@a.example", Events: []v1alpha1.EventPattern{"*", "*"},
+		}), "spec.contacts[0].events[1]", "Duplicate"),
 		Entry("with an unknown state", func(g *v1alpha1.Group) { g.Spec.State = "Paused" }, "spec.state", "Frozen"),
 		Entry("with a project twice", func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "a"}} },
 			"spec.projects[1]", "Duplicate"),
@@ -318,4 +365,9 @@ func names(n int) (list []v1alpha1.ContextName) {
 		list = append(list, v1alpha1.ContextName(fmt.Sprint("n", i)))
 	}
 	return list
+}
+
+// contact is a change that adds a contact.
+func contact(c v1alpha1.Contact) func(*v1alpha1.Group) {
+	return func(g *v1alpha1.Group) { g.Spec.Contacts = []v1alpha1.Contact{c} }
 }

@@ -109,6 +109,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if kept, err := r.remember(ctx, key, outcome.Versions); !kept || err != nil {
 		return ctrl.Result{RequeueAfter: rememberRetry}, err
 	}
+	if outcome.Unused != nil && outcome.Unused.Suspend {
+		return stale(r.suspendUnused(ctx, key))
+	}
 	if needsNamespace(outcome) && cache.Terminating(ctx, r.Client, key.Namespace) {
 		return ctrl.Result{}, nil // it is deleted with its namespace, and that is an event
 	}

@@ -171,7 +171,8 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 		digests[i] = read.Digest
 	}
 	group := cache.GroupName(key.Spec.GroupRef, key.Namespace).String()
-	report := r.Usage.Of(group, digests, oldestRetiring(versions))
+	watched := f.input.Group != nil && lifecycle.WatchesUse(&f.input.Group.Spec.KeyPolicy)
+	report := r.Usage.Of(group, digests, oldestAsked(versions, watched))
 	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}
 	if enforcement := key.Status.Enforcement; enforcement != nil &&
 		report.Servers+r.Hub.AbsentServers(group) < int(ptr.Deref(enforcement.Servers, 0)) {
@@ -184,12 +185,12 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	}
 }
 
-// oldestRetiring is the time since which servers may have known a version that is in its overlap; nil without one. A
-// text that was imported or restored may be older than its version here.
-func oldestRetiring(versions []v1alpha1.KeyVersion) (oldest *time.Time) {
+// oldestAsked is the time since which servers may have known a version whose use matters: one that is in its overlap, or, if the use of
+// the key is watched, any that is accepted; nil without one. A text that was imported or restored may be older than its version here.
+func oldestAsked(versions []v1alpha1.KeyVersion, watched bool) (oldest *time.Time) {
 	for i := range versions {
 		v := &versions[i]
-		if v.State != v1alpha1.VersionRetiring {
+		if v.State != v1alpha1.VersionRetiring && (!watched || !lifecycle.Live(v.State)) {
 			continue
 		}
 		minted := v.MintedAt.Time

@@ -128,6 +128,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setContested(set, key, found, outcome)
 	setFollowUp(set, found)
 	setLeaked(set, &status)
+	setUnused(set, outcome)
 	if found.enforcementQueried && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {

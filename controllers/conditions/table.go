@@ -121,6 +121,10 @@ var types = []Type{
 		EventReason: v1alpha1.ConditionLeaked, Reasons: reasons(warning, v1alpha1.ReasonLeakReported),
 	},
 	{
+		Name: v1alpha1.ConditionUnused, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		Once: true, EventReason: v1alpha1.ConditionUnused, Reasons: reasons(warning, v1alpha1.ReasonNotUsed),
+	},
+	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
 	},

@@ -25,6 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/notice"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/pkg/sealedcontext"
 )
@@ -112,6 +113,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	}
 	used := r.use(group)
 	quota.Describe(group, r.Clock.Now())
+	group.Status.QuotaNotices = notice.Quotas(group, r.Clock.Now())
 	result := ctrl.Result{RequeueAfter: sooner(quota.Changes(group, r.Clock.Now()), checkSecrets(group))}
 	if asked {
 		set := r.conditions(group)

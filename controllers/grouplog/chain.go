@@ -31,6 +31,8 @@ func uidOf(group groupevent.Group) types.UID { return types.UID(group.UID) }
 type chain struct {
 	mu    sync.Mutex
 	group groupevent.Group
+	// contacts are those of the Group, as it was seen last.
+	contacts []v1alpha1.Contact
 	// head is the position of the last event, and recorded what the GroupUsage says about that.
 	head     groupevent.Head
 	recorded groupevent.Head

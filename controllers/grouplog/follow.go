@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/groupevent"
+	"github.com/keyward-dev/keyward/internal/notice"
 )
 
 // follow looks at every object, and at every change of one. It works on watch events: a queue of objects would only see the last
@@ -76,7 +77,9 @@ func (w *Writer) Observe(ctx context.Context, obj any) error {
 func (w *Writer) evidence(ctx context.Context, obj any) (*v1alpha1.Group, *evidence, error) {
 	switch object := obj.(type) {
 	case *v1alpha1.Group:
-		return object, ofGroup(object), nil
+		found := ofGroup(object)
+		found.notices(notice.OfGroup(object))
+		return object, found, nil
 	case *v1alpha1.DomainAllowlist:
 		group, problem, err := cache.CachedGroupForAllowlist(ctx, w.Cache, object)
 		if err != nil || group == nil || problem != nil && group.Namespace != object.Namespace {
@@ -88,7 +91,11 @@ func (w *Writer) evidence(ctx context.Context, obj any) (*v1alpha1.Group, *evide
 		if err != nil || group == nil || !problems.Admitted() {
 			return nil, nil, err
 		}
-		return group, ofKey(group, object), nil
+		found := ofKey(group, object)
+		due, next := notice.OfKey(object, w.Clock.Now())
+		found.notices(due)
+		w.lookAgain(look{kind: kindKey, name: client.ObjectKeyFromObject(object)}, next)
+		return group, found, nil
 	default:
 		return nil, nil, fmt.Errorf("%T has no log", obj)
 	}
@@ -101,6 +108,7 @@ func (w *Writer) note(group *v1alpha1.Group, found *evidence) {
 	slices.SortStableFunc(found.events, func(a, b groupevent.Event) int { return a.Time.Compare(b.Time) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.contacts = group.Spec.Contacts
 	if c.add(found.events, oldest) && w.queue != nil {
 		w.queue.AddAfter(uidOf(c.group), gather)
 	}
@@ -232,7 +240,7 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 		if !gone {
 			continue
 		}
-		found := &evidence{group: c.group, subject: subject}
+		found := &evidence{group: c.group, subject: subject, contacts: c.contacts}
 		found.deleted(w.Clock.Now(), kind, nil, "")
 		if found.err != nil {
 			return found.err

@@ -54,6 +54,7 @@ func reportUnreadable(ctx context.Context, of *v1alpha1.GroupLog, err error) {
 
 func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
 	return w.eachUsage(ctx, namespace, func(usage *v1alpha1.GroupUsage) error {
+		w.ObserveUsage(usage)
 		if usage.Status.Log == nil || usage.Status.GroupUID == "" {
 			return nil
 		}

@@ -31,8 +31,10 @@ var (
 type evidence struct {
 	group   groupevent.Group
 	subject groupevent.Subject
-	events  []groupevent.Event
-	err     error
+	// contacts are those of the Group.
+	contacts []v1alpha1.Contact
+	events   []groupevent.Event
+	err      error
 }
 
 func (e *evidence) add(kind groupevent.Type, transition string, at time.Time, by groupevent.Actor, data any) {
@@ -47,6 +49,9 @@ func (e *evidence) addToGroup(kind groupevent.Type, uid, transition string, at t
 
 func (e *evidence) addAbout(subject groupevent.Subject, kind groupevent.Type, id string, at time.Time, by groupevent.Actor, data any) {
 	event, err := groupevent.New(e.group, kind, id, at, subject, by, data)
+	if err == nil {
+		event, err = event.WithContacts(e.contacts)
+	}
 	if err != nil {
 		e.err = fmt.Errorf("recording %s of %s %s/%s: %w", kind.Short(), e.subject.Kind, e.subject.Namespace, e.subject.Name, err)
 		return
@@ -55,7 +60,7 @@ func (e *evidence) addAbout(subject groupevent.Subject, kind groupevent.Type, id
 }
 
 func evidenceOf(group *v1alpha1.Group, kind string, object client.Object) *evidence {
-	return &evidence{group: identityOf(group), subject: subjectOf(kind, object)}
+	return &evidence{group: identityOf(group), subject: subjectOf(kind, object), contacts: group.Spec.Contacts}
 }
 
 func identityOf(group *v1alpha1.Group) groupevent.Group {

@@ -113,6 +113,7 @@ func (w *Writer) LookAtRefusals(ctx context.Context) error {
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			found.contacts = c.contacts
 			c.refused.refused(found, usage.Status.Days, origins, w.Clock.Now())
 			if w.noteIn(c, found) && len(origins) > 0 {
 				w.Origins.ForgetRefusedOrigins(c.name())

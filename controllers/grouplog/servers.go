@@ -144,6 +144,7 @@ func (w *Writer) lookAtServersOf(c *chain, anyAbsent bool) error {
 	now := w.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	found.contacts = c.contacts
 	c.servers.absent(found, absent, now)
 	c.servers.back(found, connected)
 	w.noteIn(c, found)

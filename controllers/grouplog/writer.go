@@ -64,9 +64,11 @@ type Writer struct {
 	// Namespaces are those that the manager watches; if there are none, all.
 	Namespaces []string
 
-	mu      sync.Mutex
-	chains  map[types.UID]*chain
-	queue   workqueue.TypedRateLimitingInterface[types.UID]
+	mu     sync.Mutex
+	chains map[types.UID]*chain
+	queue  workqueue.TypedRateLimitingInterface[types.UID]
+	// looks are at what a notice will be due about without a change of any object.
+	looks   agenda
 	limiter *rate.Limiter
 	// sees reports that deletions are seen when they happen.
 	sees bool
@@ -92,6 +94,9 @@ func (w *Writer) Start(ctx context.Context) error {
 	}
 	defer working.Wait()
 	defer w.queue.ShutDown()
+	looks := w.looks.start(w.Clock)
+	working.Go(func() { w.lookWhenDue(ctx, looks) })
+	defer looks.ShutDown()
 	for _, c := range w.all() {
 		if c.head != c.recorded { // an earlier leader has not recorded it
 			w.queue.Add(uidOf(c.group))

@@ -176,3 +176,13 @@ func TestRecordsOfKeysThatAreGrantedAPart(t *testing.T) {
 		})
 	}
 }
+
+// TestContactsStayWithTheManager: validation servers do not get whom to notify, and a change of that publishes nothing.
+func TestContactsStayWithTheManager(t *testing.T) {
+	group := &v1alpha1.Group{}
+	without := publish.GroupRecord(group, nil)
+	group.Spec.Contacts = []v1alpha1.Contact{{Name: "hook", URL: "https://hooks.acme.example/keyward"}, {Name: "ops", Email: "ops@acme.example"}}
+	if with := publish.GroupRecord(group, nil); !proto.Equal(without, with) || publish.RecordID(without) != publish.RecordID(with) {
+		t.Errorf("contacts are published: %v", with)
+	}
+}

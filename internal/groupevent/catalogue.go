@@ -38,6 +38,14 @@ const (
 	TypeAllowlistCreated Type = "dev.keyward.allowlist.created.v1"
 	TypeAllowlistEdited  Type = "dev.keyward.allowlist.edited.v1"
 	TypeAllowlistDeleted Type = "dev.keyward.allowlist.deleted.v1"
+
+	TypeKeyExpiring    Type = "dev.keyward.notice.key-expiring.v1"
+	TypeKeyUnclaimed   Type = "dev.keyward.notice.key-unclaimed.v1"
+	TypeCutoverPending Type = "dev.keyward.notice.cutover-pending.v1"
+	TypeKeyUnused      Type = "dev.keyward.notice.key-unused.v1"
+	TypeQuotaReached   Type = "dev.keyward.notice.quota-reached.v1"
+	TypeQuotaForecast  Type = "dev.keyward.notice.quota-forecast.v1"
+	TypeUsageUnusual   Type = "dev.keyward.notice.usage-unusual.v1"
 )
 
 // Values of activity_id in class 3004 of OCSF, and of severity_id.
@@ -50,6 +58,7 @@ const (
 	activityDeactivate = 11
 	activitySuspend    = 12
 	activityResume     = 13
+	activityOther      = 99
 
 	informational = 1
 	low           = 2
@@ -152,6 +161,24 @@ var catalogue = []Entry{
 		Edited{Generation: 2, Changes: []Change{{Field: "spec.domains", Before: "old.acme.example", After: "shop.acme.example"}}}, person},
 	{TypeAllowlistDeleted, kindAllowlist, activityDelete, low, "a DomainAllowlist was deleted", "of the deletion, as it was seen",
 		Deleted{}, person},
+
+	{TypeKeyExpiring, kindKey, activityOther, medium, "a key ends in 14, 7 or 1 days, and does not rotate before; only what is in the second half of its lifetime is due",
+		"so many days before the end", KeyExpiring{Version: 2, Days: 7, ExpiresAt: "2026-12-04T08:00:00Z"}, keyward},
+	{TypeKeyUnclaimed, kindKey, activityOther, medium,
+		"the text of a key that is revealed once was not claimed in half of its hour", "of that half hour's end",
+		KeyUnclaimed{Version: 1, Until: "2026-11-27T08:30:00Z"}, keyward},
+	{TypeCutoverPending, kindKey, activityOther, high, "a version is still used in the last quarter of its overlap",
+		"at which that quarter begins", CutoverPending{Version: 1, Until: "2026-11-27T14:00:00Z"}, keyward},
+	{TypeKeyUnused, kindKey, activityOther, low, "a key was not used for as long as `keyPolicy.warnUnusedFor` says",
+		"at which the condition Unused became true", KeyUnused{Since: "2026-08-29T08:00:00Z"}, keyward},
+	{TypeQuotaReached, kindGroup, activityOther, medium, "75, 90, 100 or 120 % of a quota are used; of several at once, the highest",
+		"at which it was found", QuotaReached{Period: "2026-11", Limit: "requestsPerMonth", Quota: 1000000, Used: 900112, Percent: 90}, keyward},
+	{TypeQuotaForecast, kindGroup, activityOther, low,
+		"if the rest of the period is like what was before, a quota of which less than 75 % are used will not last", "at which it was found",
+		QuotaForecast{Period: "2026-11", Limit: "requestsPerMonth", Quota: 1000000, Used: 300112, UsedUpAt: "2026-11-27T12:00:00Z"}, keyward},
+	{TypeUsageUnusual, kindGroup, activityOther, medium,
+		"more requests were allowed on a day than 4 times the median of the 14 days before, and at least 1,000", "of the beginning of the day (UTC)",
+		UsageUnusual{Day: "2026-11-27", Requests: 81244, Median: 18020}, keyward},
 }
 
 // Catalogue returns a description of every type.

@@ -113,3 +113,52 @@ type RefusedCode struct {
 	Requests int64  `json:"requests" doc:"is how many there were since the event before of that day"`
 	OfDay    int64  `json:"ofDay" doc:"is how many there were on that day so far"`
 }
+
+// KeyExpiring is the data of notice.key-expiring.
+type KeyExpiring struct {
+	Version   int64  `json:"version" doc:"is the id of the version that ends last"`
+	Days      int64  `json:"days" doc:"is how many days before its end the notice is due"`
+	ExpiresAt string `json:"expiresAt" doc:"is when it ends"`
+}
+
+// KeyUnclaimed is the data of notice.key-unclaimed.
+type KeyUnclaimed struct {
+	Version int64  `json:"version" doc:"is the id of the version"`
+	Until   string `json:"until" doc:"is when its text is removed"`
+}
+
+// CutoverPending is the data of notice.cutover-pending.
+type CutoverPending struct {
+	Version int64  `json:"version" doc:"is the id of the version that is still used"`
+	Until   string `json:"until" doc:"is until when it is accepted"`
+}
+
+// KeyUnused is the data of notice.key-unused.
+type KeyUnused struct {
+	Since string `json:"since" doc:"is when the key was used or resumed last, or else when it was first accepted"`
+}
+
+// QuotaReached is the data of notice.quota-reached.
+type QuotaReached struct {
+	Period  string `json:"period" doc:"is the period of the quota, such as 2026-11"`
+	Limit   string `json:"limit" doc:"is the quota: requestsPerMonth or bytesPerMonth"`
+	Quota   int64  `json:"quota" doc:"is how many requests or bytes that is"`
+	Used    int64  `json:"used" doc:"is how much of it is used"`
+	Percent int64  `json:"percent" doc:"of it are used, or more: 75, 90, 100 or 120"`
+}
+
+// QuotaForecast is the data of notice.quota-forecast.
+type QuotaForecast struct {
+	Period   string `json:"period" doc:"is the period of the quota, such as 2026-11"`
+	Limit    string `json:"limit" doc:"is the quota: requestsPerMonth or bytesPerMonth"`
+	Quota    int64  `json:"quota" doc:"is how many requests or bytes that is"`
+	Used     int64  `json:"used" doc:"is how much of it is used"`
+	UsedUpAt string `json:"usedUpAt" doc:"is when it will be used up"`
+}
+
+// UsageUnusual is the data of notice.usage-unusual.
+type UsageUnusual struct {
+	Day      string `json:"day" doc:"is the day, such as 2026-11-27"`
+	Requests int64  `json:"requests" doc:"were allowed on that day until it was found"`
+	Median   int64  `json:"median" doc:"is that of the 14 days before"`
+}

@@ -21,6 +21,10 @@ const (
 	page   = "../../docs/reference/events.md"
 	schema = "../../docs/reference/group-event-v1.schema.json"
 	mark   = "<!-- events -->\n"
+
+	noticesPage  = "../../docs/notices.md"
+	noticesBegin = "<!-- notices -->\n\n"
+	noticesEnd   = "<!-- end of notices -->\n"
 )
 
 // log returns n events of a log, with their lines.
@@ -337,7 +341,20 @@ func TestPageAndSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectedSchema = append(expectedSchema, '\n')
+	notices, err := os.ReadFile(noticesPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	above, rest, _ := strings.Cut(string(notices), noticesBegin)
+	_, below, ok := strings.Cut(rest, noticesEnd)
+	if !ok {
+		t.Fatalf("%s has no %s", noticesPage, noticesEnd)
+	}
+	expectedNotices := above + noticesBegin + NoticesPage() + noticesEnd + below
 	if *update {
+		if err := os.WriteFile(noticesPage, []byte(expectedNotices), 0o644); err != nil { //nolint:gosec // documentation
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(page, []byte(before+mark+"\n"+expected), 0o644); err != nil { //nolint:gosec // documentation
 			t.Fatal(err)
 		}
@@ -349,6 +366,9 @@ func TestPageAndSchema(t *testing.T) {
 	const hint = "run go test ./internal/groupevent -run TestPageAndSchema -update"
 	if got != "\n"+expected {
 		t.Errorf("%s is out of date; %s", page, hint)
+	}
+	if string(notices) != expectedNotices {
+		t.Errorf("%s is out of date; %s", noticesPage, hint)
 	}
 	if published, err := os.ReadFile(schema); err != nil || !bytes.Equal(published, expectedSchema) {
 		t.Errorf("%s is out of date (%v); %s", schema, err, hint)

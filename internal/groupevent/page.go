@@ -52,6 +52,19 @@ func Page() (string, error) {
 	return page.String(), nil
 }
 
+// NoticesPage returns the generated part of the page about notices: what somebody should look at.
+func NoticesPage() string {
+	severities := map[int]string{informational: "informational", low: "low", medium: "medium", high: "high"}
+	var page strings.Builder
+	page.WriteString("| Type | Severity | What it is about | Its time is that |\n|---|---|---|---|\n")
+	for _, entry := range catalogue {
+		if Matches(NoticePattern, string(entry.Type)) || entry.Type == TypeKeyLeaked {
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", entry.Type, severities[entry.Severity], entry.Meaning, entry.Time)
+		}
+	}
+	return page.String()
+}
+
 func writeFields(page *strings.Builder, of reflect.Type, path string) {
 	for i := range of.NumField() {
 		field := of.Field(i)

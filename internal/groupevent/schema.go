@@ -82,7 +82,10 @@ func dataSchema() object {
 					"chain_uid": text("is the UID of the Group"), "fingerprint": hash,
 					"prev_event": closed([]string{"uid", "fingerprint"}, object{"uid": object{"type": "string"}, "fingerprint": hash}),
 				})},
-			"unmapped": object{"type": "object", "description": "has the data of the type"},
+			"unmapped": object{"type": "object", "description": "has the data of the type", "properties": object{"contacts": object{
+				"type": "array", "items": schemaOf(reflect.TypeFor[Contact]()),
+				"description": "are whom to notify, as the Group lists them for the type",
+			}}},
 		})
 }
 

@@ -63,16 +63,27 @@ func (p *planner) forecast() {
 	p.wakeAt(soon)
 }
 
+// RefusedAt is when a version is refused that has a successor: at the end of its overlap, or of its life, if that is earlier.
+func RefusedAt(v *v1alpha1.KeyVersion) time.Time {
+	if v.ExpiresAt != nil && (v.RetiresAt == nil || v.ExpiresAt.Before(v.RetiresAt)) {
+		return v.ExpiresAt.Time
+	}
+	return timeOf(v.RetiresAt)
+}
+
+// LastQuarter is when the last quarter of the overlap of a version begins.
+func LastQuarter(v *v1alpha1.KeyVersion) time.Time {
+	ends := RefusedAt(v)
+	return ends.Add(-ends.Sub(timeOf(v.ReplacedAt)) / 4)
+}
+
 // forecastCutover checks whether a version is still used in the last quarter of its overlap.
 func (p *planner) forecastCutover(v, current *v1alpha1.KeyVersion) {
 	if current == nil || v.ReplacedAt == nil {
 		return
 	}
-	since, ends := v.ReplacedAt.Time, v.RetiresAt.Time
-	if v.ExpiresAt != nil && v.ExpiresAt.Before(v.RetiresAt) {
-		ends = v.ExpiresAt.Time
-	}
-	quarter := ends.Sub(since) / 4
+	since, ends := v.ReplacedAt.Time, RefusedAt(v)
+	quarter := ends.Sub(LastQuarter(v))
 	p.wakeAt(ends.Add(-quarter))
 	use := p.in.Usage.Of[v.Digest]
 	switch {

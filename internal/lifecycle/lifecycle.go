@@ -86,6 +86,8 @@ type Outcome struct {
 	Expiring bool
 	// Cutover is the version that is still used though its overlap is about to end, or nil.
 	Cutover *Cutover
+	// Unused is that the key is not used for as long as the Group's keyPolicy says; nil if that is not so, or not known.
+	Unused *Unused
 	// Notes are what is worth an event each.
 	Notes []Note
 	// Wake is the next instant at which the plan changes without any other change; zero if there is none.
@@ -111,6 +113,7 @@ func Plan(in Input, now time.Time) Outcome {
 	p.trim()
 	p.out.State = p.state()
 	p.forecast()
+	p.unused()
 	p.quieten()
 	return p.out
 }

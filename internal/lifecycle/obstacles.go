@@ -68,10 +68,11 @@ func suspended(p *planner) *grant.Problem {
 	if !isTrue(p.in.Key.Spec.Suspended) {
 		return nil
 	}
-	return &grant.Problem{
-		Reason: v1alpha1.ReasonSuspended, Field: "spec.suspended",
-		Message: "the key is refused until this is false again",
+	message := "the key is refused until this is false again"
+	if at := p.in.Key.Annotations[v1alpha1.AnnotationSuspendedUnused]; at != "" {
+		message += "; it was suspended at " + at + " because it was not used (keyPolicy.suspendUnusedFor)"
 	}
+	return &grant.Problem{Reason: v1alpha1.ReasonSuspended, Field: "spec.suspended", Message: message}
 }
 
 func rotationInvalid(p *planner) *grant.Problem { return p.rotationProblem }

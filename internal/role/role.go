@@ -76,6 +76,7 @@ const (
 	DeleteKey       Operation = "delete-key"
 	ChangeContent   Operation = "change-content"
 	ChangeKeyPolicy Operation = "change-key-policy"
+	ChangeContacts  Operation = "change-contacts"
 	EnableDefault   Operation = "enable-default-key"
 	ChangeTier      Operation = "change-tier"
 	ChangeLimits    Operation = "change-limits"
@@ -113,6 +114,7 @@ var table = []struct {
 	{DeleteKey, "delete it", Admin},
 	{ChangeContent, "change projects, routes and capabilities of the Group", Owner},
 	{ChangeKeyPolicy, "change its key policy, except `keysMaySet`", Owner},
+	{ChangeContacts, "change whom to notify (`contacts`)", Owner},
 	{EnableDefault, "give it a default key", Owner},
 	{ChangeTier, "change its tier", nobody},
 	{ChangeLimits, "change its limits", nobody},

@@ -33,6 +33,10 @@ func details(e *groupevent.Event) string {
 		if name == "generation" {
 			continue
 		}
+		if name == "contacts" {
+			parts = append(parts, name+"="+strings.Join(contacts(data[name]), ","))
+			continue
+		}
 		var text string
 		if json.Unmarshal(data[name], &text) != nil {
 			text = strings.ReplaceAll(strings.Trim(string(data[name]), "[]"), `"`, "")
@@ -40,6 +44,19 @@ func details(e *groupevent.Event) string {
 		parts = append(parts, name+"="+text)
 	}
 	return strings.Join(parts, " ")
+}
+
+// contacts are their names.
+func contacts(data json.RawMessage) []string {
+	var all []groupevent.Contact
+	if json.Unmarshal(data, &all) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(all))
+	for i := range all {
+		names = append(names, all[i].Name)
+	}
+	return names
 }
 
 func changes(data json.RawMessage) []string {

@@ -150,7 +150,7 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
 		add(true, c.Reason, c.Message)
 	}
-	for _, kind := range []string{v1alpha1.ConditionCutoverPending, v1alpha1.ConditionExpiringSoon} {
+	for _, kind := range []string{v1alpha1.ConditionCutoverPending, v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionUnused} {
 		if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionTrue {
 			add(false, kind, c.Message)
 		}

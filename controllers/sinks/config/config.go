@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/keyward-dev/keyward/internal/configfile"
+	"github.com/keyward-dev/keyward/internal/groupevent"
 )
 
 // The type of the file.
@@ -95,29 +95,11 @@ func (s *Sink) Wants(eventType string) bool {
 		return true
 	}
 	for _, pattern := range s.Events {
-		if matches(pattern, eventType) {
+		if groupevent.Matches(pattern, eventType) {
 			return true
 		}
 	}
 	return false
-}
-
-// matches reports whether a text has the form of a pattern, in which * is any run of characters. A * takes as little as possible, and
-// only the last one is tried again, so that the time is bounded by the product of the lengths.
-func matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	rest, found := strings.CutPrefix(text, parts[0])
-	if !found || len(parts) == 1 {
-		return found && rest == ""
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(rest, part)
-		if at < 0 {
-			return false
-		}
-		rest = rest[at+len(part):]
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // Configuration is what is in the file.

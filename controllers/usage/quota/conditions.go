@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/internal/notice"
 )
 
 // lowPercent of a quota is when people are warned, fullPercent when it is used up.
@@ -80,7 +82,7 @@ func describe(names []string, percent int, group *v1alpha1.Group) string {
 		percent, strings.Join(names, " and "), group.Status.Usage.ResetsAt.UTC().Format(time.RFC3339))
 }
 
-// Crossed reports whether the conditions of a Group would change with this usage.
+// Crossed reports whether the conditions of a Group, or the notices about its quotas, would change with this usage.
 func Crossed(group *v1alpha1.Group, usage *v1alpha1.UsageTotals, now time.Time) bool {
 	described := &v1alpha1.Group{ObjectMeta: group.ObjectMeta, Spec: group.Spec, Status: group.Status}
 	described.Status.Usage = usage
@@ -93,5 +95,5 @@ func Crossed(group *v1alpha1.Group, usage *v1alpha1.UsageTotals, now time.Time) 
 			return true
 		}
 	}
-	return false
+	return !equality.Semantic.DeepEqual(notice.Quotas(described, now), group.Status.QuotaNotices)
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/notice"
 )
 
 // TestDescribe: a quota is low, or used up, until its month is over.
@@ -21,8 +22,8 @@ func TestDescribe(t *testing.T) {
 		low, full bool
 		changes   time.Duration
 	}{
-		"little":                      {79, 0, resets.Add(-time.Hour), false, false, 0},
-		"little, and many on top":     {79, 50, resets.Add(-time.Hour), false, false, 0},
+		"little":                      {74, 0, resets.Add(-time.Hour), false, false, 0},
+		"little, and many on top":     {74, 50, resets.Add(-time.Hour), false, false, 0},
 		"low":                         {80, 0, resets.Add(-time.Hour), true, false, time.Hour},
 		"used up":                     {100, 0, resets.Add(-time.Second), true, true, time.Second},
 		"used up, in the last moment": {100, 0, resets.Add(-time.Nanosecond), true, true, time.Millisecond},
@@ -38,6 +39,7 @@ func TestDescribe(t *testing.T) {
 			}
 			group.Status.Usage = used
 			Describe(group, c.now)
+			group.Status.QuotaNotices = notice.Quotas(group, c.now)
 			if Crossed(group, used, c.now) {
 				t.Error("the conditions are said to change again")
 			}
@@ -47,5 +49,29 @@ func TestDescribe(t *testing.T) {
 				t.Errorf("low %t, used up %t, changes in %v", low, full, Changes(group, c.now))
 			}
 		})
+	}
+}
+
+// TestCrossedByNotices: what people are to be notified of is written at once, and once.
+func TestCrossedByNotices(t *testing.T) {
+	now, group := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), &v1alpha1.Group{}
+	group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RequestsPerMonth: ptr.To[int64](1000)}}
+	for i, step := range []struct {
+		requests int64
+		crossed  bool
+	}{{100, true}, {110, false}, {640, true}, {700, false}, {749, false}, {750, true}, {799, false}, {800, true}, {900, true}, {999, false}} {
+		usage := &v1alpha1.UsageTotals{Period: "2026-11", ResetsAt: metav1.NewTime(now.AddDate(0, 0, 11)),
+			UsageCounts: v1alpha1.UsageCounts{Requests: &step.requests}}
+		if i == 0 { // the status has no conditions yet
+			group.Status.Usage = usage
+			Describe(group, now)
+			continue
+		}
+		if got := Crossed(group, usage, now); got != step.crossed {
+			t.Errorf("%d requests: %v", step.requests, got)
+		}
+		group.Status.Usage = usage
+		Describe(group, now)
+		group.Status.QuotaNotices = notice.Quotas(group, now)
 	}
 }

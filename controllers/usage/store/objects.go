@@ -54,6 +54,8 @@ type Objects struct {
 	Clock  clock.PassiveClock
 	// Traffic is recorded with each write; nil if there is none.
 	Traffic Traffic
+	// Wrote, where set, is called with each GroupUsage that was written, which it must not keep or change. It must not block.
+	Wrote func(usage *v1alpha1.GroupUsage)
 	// Recorder, where set, is for events about Groups.
 	Recorder events.EventRecorder
 }
@@ -264,6 +266,9 @@ func (s *Objects) update(ctx context.Context, group string, change func(*object)
 		err = s.write(ctx, o)
 		switch {
 		case err == nil:
+			if s.Wrote != nil {
+				s.Wrote(o.usage)
+			}
 			return o, nil
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
 			// Somebody has changed, made or deleted it: look again.

@@ -65,6 +65,7 @@ type Book struct {
 	Clock     clock.WithTicker
 	Log       logr.Logger
 
+	looking sync.Mutex // held by Look
 	writing sync.Mutex
 	limiter *rate.Limiter
 	loaded  chan struct{}
@@ -132,6 +133,8 @@ func (b *Book) load(ctx context.Context) error {
 
 // Look closes the windows of all Groups that have ended. It returns the first error, and goes on with other Groups.
 func (b *Book) Look(ctx context.Context) error {
+	b.looking.Lock()
+	defer b.looking.Unlock()
 	groups, err := b.Groups.List(ctx)
 	if err != nil {
 		return fmt.Errorf("listing Groups: %w", err)

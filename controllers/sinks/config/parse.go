@@ -220,9 +220,13 @@ func (p *parser) sink() *Sink {
 
 // foreign reports fields that are for other types.
 func (p *parser) foreign(t Type) {
-	for name, others := range fieldsOf(t) {
+	for name, others := range fieldsOf(t, p.types) {
 		if _, has := p.written[name]; has {
-			p.problems = append(p.problems, field.Forbidden(p.path.Child(name), "it is for "+others+"; remove it"))
+			hint := "it is for " + others + "; remove it"
+			if others == "" {
+				hint = "it is for receivers of another file; remove it"
+			}
+			p.problems = append(p.problems, field.Forbidden(p.path.Child(name), hint))
 		}
 	}
 	slices.SortStableFunc(p.problems, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })

@@ -30,10 +30,10 @@ func addBilling(mgr ctrl.Manager, options Options) error {
 		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: s, Sender: to})
 		names = append(names, s.Name)
 	}
-	book := billing.New(
+	keeper := billing.New(
 		&billing.Objects{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace}, cluster, names, clock.RealClock{}, log)
-	runner.Source, runner.Store = book, book
-	if err := add(mgr, book); err != nil {
+	runner.Source, runner.Store = keeper, keeper
+	if err := add(mgr, keeper); err != nil {
 		return err
 	}
 	return add(mgr, runner)

@@ -59,7 +59,7 @@ type BillingOutboxSpec struct {
 	// +required
 	Next int64 `json:"next,omitempty"`
 
-	// final is whether the Group was deleted and its last window is closed.
+	// final reports whether the Group was deleted and its last window is closed.
 	//
 	// +optional
 	Final *bool `json:"final,omitempty"`

@@ -50,15 +50,15 @@ type Groups interface {
 	Exists(ctx context.Context, group *v1alpha1.Group) (bool, error)
 	// Usage returns what is recorded of a Group; nil if nothing is. The Group may be deleted.
 	Usage(ctx context.Context, group *v1alpha1.Group) (*v1alpha1.GroupUsage, error)
-	// Settle lets go of the GroupUsage of a deleted Group, whose last window is persisted. With hold it has it stay, if its Group is
+	// Hold lets go of the GroupUsage of a deleted Group, whose last window is persisted. With hold it has it stay, if its Group is
 	// deleted, until then.
-	Settle(ctx context.Context, group *v1alpha1.Group, hold bool) error
+	Hold(ctx context.Context, group *v1alpha1.Group, hold bool) error
 }
 
-// Book keeps the outboxes while this manager leads. It is the source and the store of positions of the sinks that send them.
+// Keeper keeps the outboxes while this manager leads. It is the source and the store of positions of the sinks that send them.
 //
 // mu guards everything below it. An outbox is written by one at a time: whoever holds writing.
-type Book struct {
+type Keeper struct {
 	Outboxes  Outboxes
 	Groups    Groups
 	Receivers []string
@@ -77,9 +77,9 @@ type Book struct {
 	waiting []chan struct{}
 }
 
-// New returns a Book.
-func New(outboxes Outboxes, groups Groups, receivers []string, clk clock.WithTicker, log logr.Logger) *Book {
-	b := &Book{
+// New returns a Keeper.
+func New(outboxes Outboxes, groups Groups, receivers []string, clk clock.WithTicker, log logr.Logger) *Keeper {
+	b := &Keeper{
 		Outboxes: outboxes, Groups: groups, Receivers: receivers, Clock: clk, Log: log, limiter: rate.NewLimiter(writesPerSecond, writesPerSecond),
 		loaded: make(chan struct{}), looked: map[types.UID]time.Time{},
 		all: map[types.UID]*v1alpha1.BillingOutbox{}, full: map[types.UID]bool{},
@@ -88,10 +88,10 @@ func New(outboxes Outboxes, groups Groups, receivers []string, clk clock.WithTic
 }
 
 // NeedLeaderElection is true: one closes windows.
-func (b *Book) NeedLeaderElection() bool { return true }
+func (b *Keeper) NeedLeaderElection() bool { return true }
 
 // Start closes windows until the context ends.
-func (b *Book) Start(ctx context.Context) error {
+func (b *Keeper) Start(ctx context.Context) error {
 	ticker := b.Clock.NewTicker(lookInterval)
 	defer ticker.Stop()
 	defer measured.Set(b)()
@@ -117,7 +117,7 @@ func (b *Book) Start(ctx context.Context) error {
 }
 
 // load reads the outboxes that an earlier leader has left.
-func (b *Book) load(ctx context.Context) error {
+func (b *Keeper) load(ctx context.Context) error {
 	all, err := b.Outboxes.List(ctx)
 	if err != nil {
 		return fmt.Errorf("listing BillingOutboxes: %w", err)
@@ -132,7 +132,7 @@ func (b *Book) load(ctx context.Context) error {
 }
 
 // Look closes the windows of all Groups that have ended. It returns the first error, and goes on with other Groups.
-func (b *Book) Look(ctx context.Context) error {
+func (b *Keeper) Look(ctx context.Context) error {
 	b.looking.Lock()
 	defer b.looking.Unlock()
 	groups, err := b.Groups.List(ctx)
@@ -175,9 +175,9 @@ func (b *Book) Look(ctx context.Context) error {
 }
 
 // close closes the windows of a Group.
-func (b *Book) close(ctx context.Context, g *v1alpha1.Group, now time.Time) error {
+func (b *Keeper) close(ctx context.Context, g *v1alpha1.Group, now time.Time) error {
 	// Not only at first: a Group that was not used has no GroupUsage.
-	if err := b.Groups.Settle(ctx, g, true); err != nil {
+	if err := b.Groups.Hold(ctx, g, true); err != nil {
 		return err
 	}
 	used, err := b.used(ctx, g, now)
@@ -206,7 +206,7 @@ func (b *Book) close(ctx context.Context, g *v1alpha1.Group, now time.Time) erro
 	return err
 }
 
-func (b *Book) used(ctx context.Context, g *v1alpha1.Group, now time.Time) ([]window.Used, error) {
+func (b *Keeper) used(ctx context.Context, g *v1alpha1.Group, now time.Time) ([]window.Used, error) {
 	recorded, err := b.Groups.Usage(ctx, g)
 	if err != nil {
 		return nil, fmt.Errorf("reading the GroupUsage of %s/%s: %w", g.Namespace, g.Name, err)
@@ -219,7 +219,7 @@ func (b *Book) used(ctx context.Context, g *v1alpha1.Group, now time.Time) ([]wi
 }
 
 // gone closes the last window of a Group that does not exist any more, and deletes the outbox when everything is sent.
-func (b *Book) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.Time) error {
+func (b *Keeper) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.Time) error {
 	uid := o.Spec.GroupUID
 	if o.Spec.Final == nil || !*o.Spec.Final {
 		g := groupOf(&o.Spec)
@@ -236,7 +236,7 @@ func (b *Book) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.Tim
 			return err
 		}
 	}
-	if err := b.Groups.Settle(ctx, groupOf(&o.Spec), false); err != nil {
+	if err := b.Groups.Hold(ctx, groupOf(&o.Spec), false); err != nil {
 		return err
 	}
 	delete(b.looked, uid)
@@ -257,7 +257,7 @@ func (b *Book) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.Tim
 }
 
 // change persists a change of an outbox, and only then shows it to receivers.
-func (b *Book) change(ctx context.Context, uid types.UID, change func(*v1alpha1.BillingOutbox)) error {
+func (b *Keeper) change(ctx context.Context, uid types.UID, change func(*v1alpha1.BillingOutbox)) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	was := b.get(uid)
@@ -284,13 +284,13 @@ func (b *Book) change(ctx context.Context, uid types.UID, change func(*v1alpha1.
 	return nil
 }
 
-func (b *Book) get(uid types.UID) *v1alpha1.BillingOutbox {
+func (b *Keeper) get(uid types.UID) *v1alpha1.BillingOutbox {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.all[uid]
 }
 
-func (b *Book) snapshot() []*v1alpha1.BillingOutbox {
+func (b *Keeper) snapshot() []*v1alpha1.BillingOutbox {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all := make([]*v1alpha1.BillingOutbox, 0, len(b.all))

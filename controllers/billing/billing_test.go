@@ -52,8 +52,8 @@ func (m *memory) Delete(_ context.Context, o *v1alpha1.BillingOutbox) error {
 	return nil
 }
 
-// send sends what is in a Book to an engine, and acknowledges what was taken.
-func send(t *testing.T, book *billing.Book, kind config.Type, to string, at time.Time) error {
+// send sends what is in a Keeper to an engine, and acknowledges what was taken.
+func send(t *testing.T, keeper *billing.Keeper, kind config.Type, to string, at time.Time) error {
 	t.Helper()
 	sink, sending, err := newSink(kind, to, clocktesting.NewFakePassiveClock(at))
 	if err != nil {
@@ -61,12 +61,12 @@ func send(t *testing.T, book *billing.Book, kind config.Type, to string, at time
 	}
 	defer sending.Close()
 	for {
-		positions, err := book.Load(t.Context())
+		positions, err := keeper.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		log := string(group().UID)
-		records, err := book.Read(t.Context(), log, positions[sink.Name][log], 1)
+		records, err := keeper.Read(t.Context(), log, positions[sink.Name][log], 1)
 		if err != nil || len(records) == 0 {
 			return err
 		}
@@ -74,47 +74,47 @@ func send(t *testing.T, book *billing.Book, kind config.Type, to string, at time
 			return err
 		}
 		moved := map[string]sinks.Positions{sink.Name: {log: records[0].Sequence}}
-		if left, err := book.Save(t.Context(), moved, nil); err != nil || len(left) > 0 {
+		if left, err := keeper.Save(t.Context(), moved, nil); err != nil || len(left) > 0 {
 			t.Fatal(left, err)
 		}
 	}
 }
 
-func start(t *testing.T, kept billing.Outboxes, groups billing.Groups, clk *clocktesting.FakeClock, receivers ...string) *billing.Book {
+func start(t *testing.T, kept billing.Outboxes, groups billing.Groups, clk *clocktesting.FakeClock, receivers ...string) *billing.Keeper {
 	t.Helper()
-	book := billing.New(kept, groups, receivers, clk, funcr.New(func(_, args string) { t.Log(args) }, funcr.Options{}))
-	go func() { _ = book.Start(t.Context()) }()
-	if _, err := book.Load(t.Context()); err != nil { // when it is loaded
+	keeper := billing.New(kept, groups, receivers, clk, funcr.New(func(_, args string) { t.Log(args) }, funcr.Options{}))
+	go func() { _ = keeper.Start(t.Context()) }()
+	if _, err := keeper.Load(t.Context()); err != nil { // when it is loaded
 		t.Fatal(err)
 	}
-	return book
+	return keeper
 }
 
-// TestAway: a receiver that is away for hours gets everything, another one at once.
-func TestAway(t *testing.T) {
+// TestUnreachable: a receiver that is unreachable for hours gets everything, another one at once.
+func TestUnreachable(t *testing.T) {
 	e := newEngines(t)
-	e.all[config.Stripe].away = true
+	e.all[config.Stripe].unreachable = true
 	clk := clocktesting.NewFakeClock(begin.Add(66 * time.Minute))
 	groups := &oneGroup{group: group(), usage: ledger(0)}
 	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}}
-	book := start(t, kept, groups, clk, "to-Stripe", "to-OpenMeter")
+	keeper := start(t, kept, groups, clk, "to-Stripe", "to-OpenMeter")
 	for hour := range 5 {
 		groups.mu.Lock()
 		groups.usage = ledger(hour)
 		groups.mu.Unlock()
-		if err := book.Look(t.Context()); err != nil {
+		if err := keeper.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := send(t, book, config.OpenMeter, e.all[config.OpenMeter].server.URL, clk.Now()); err != nil {
+		if err := send(t, keeper, config.OpenMeter, e.all[config.OpenMeter].server.URL, clk.Now()); err != nil {
 			t.Fatal(err)
 		}
-		if err := send(t, book, config.Stripe, e.all[config.Stripe].server.URL, clk.Now()); err == nil {
-			t.Fatal("it takes events while it is away")
+		if err := send(t, keeper, config.Stripe, e.all[config.Stripe].server.URL, clk.Now()); err == nil {
+			t.Fatal("it takes events while it is unreachable")
 		}
 		clk.SetTime(begin.Add(time.Duration(hour+2)*time.Hour + 6*time.Minute))
 	}
-	e.all[config.Stripe].away = false
-	if err := send(t, book, config.Stripe, e.all[config.Stripe].server.URL, clk.Now()); err != nil {
+	e.all[config.Stripe].unreachable = false
+	if err := send(t, keeper, config.Stripe, e.all[config.Stripe].server.URL, clk.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []config.Type{config.Stripe, config.OpenMeter} {
@@ -133,8 +133,8 @@ func TestDeleted(t *testing.T) {
 	clk := clocktesting.NewFakeClock(begin.Add(66 * time.Minute))
 	groups := &oneGroup{group: group(), usage: ledger(0)}
 	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}}
-	book := start(t, kept, groups, clk, "to-Lago")
-	if err := book.Look(t.Context()); err != nil || !groups.held {
+	keeper := start(t, kept, groups, clk, "to-Lago")
+	if err := keeper.Look(t.Context()); err != nil || !groups.held {
 		t.Fatal(err, groups.held)
 	}
 	clk.SetTime(begin.Add(80 * time.Minute))
@@ -142,17 +142,17 @@ func TestDeleted(t *testing.T) {
 	groups.usage, groups.deleted = ledger(1), true
 	groups.mu.Unlock()
 	// By another leader, which knows nothing but what is persisted.
-	book = start(t, kept, groups, clk, "to-Lago")
-	if err := book.Look(t.Context()); err != nil || groups.held {
+	keeper = start(t, kept, groups, clk, "to-Lago")
+	if err := keeper.Look(t.Context()); err != nil || groups.held {
 		t.Fatal(err, groups.held)
 	}
-	if err := send(t, book, config.Lago, e.all[config.Lago].server.URL, clk.Now()); err != nil {
+	if err := send(t, keeper, config.Lago, e.all[config.Lago].server.URL, clk.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := e.totals()[config.Lago]["total_requests"], *ledger(1).Status.Months[0].Requests; got != want {
 		t.Errorf("it is billed for %d, and has used %d", got, want)
 	}
-	if err := book.Look(t.Context()); err != nil {
+	if err := keeper.Look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if all, _ := kept.List(t.Context()); len(all) != 0 {

@@ -202,7 +202,7 @@ func (h hurried) NewTicker(d time.Duration) clock.Ticker { return h.RealClock.Ne
 func (h hurried) Since(t time.Time) time.Duration        { return h.at.Sub(t) }
 func (h hurried) After(d time.Duration) <-chan time.Time { return h.RealClock.After(d / 1000) }
 
-// leader is the process that is killed. It ends by itself when all receivers have everything.
+// leader is the process that is killed. It ends on its own when all receivers have everything.
 func leader() error {
 	round, err := strconv.Atoi(os.Getenv(envRound))
 	if err != nil {
@@ -231,12 +231,12 @@ func leader() error {
 	}
 	kept := &files{path: filepath.Join(os.Getenv(envDir), "outbox"), point: point}
 	groups := &oneGroup{group: group(), usage: ledger(round)}
-	book := billing.New(kept, groups, names, clk, logr.Discard())
-	runner.Source, runner.Store = book, book
+	keeper := billing.New(kept, groups, names, clk, logr.Discard())
+	runner.Source, runner.Store = keeper, keeper
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	done := make(chan error, 2)
-	go func() { done <- book.Start(ctx) }()
+	go func() { done <- keeper.Start(ctx) }()
 	go func() { done <- runner.Start(ctx) }()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()

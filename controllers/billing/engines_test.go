@@ -71,7 +71,7 @@ func (o *oneGroup) Usage(context.Context, *v1alpha1.Group) (*v1alpha1.GroupUsage
 	return o.usage, nil
 }
 
-func (o *oneGroup) Settle(_ context.Context, _ *v1alpha1.Group, hold bool) error {
+func (o *oneGroup) Hold(_ context.Context, _ *v1alpha1.Group, hold bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = hold
@@ -80,14 +80,14 @@ func (o *oneGroup) Settle(_ context.Context, _ *v1alpha1.Group, hold bool) error
 
 // engine is a receiver that deduplicates as an engine says, and adds up what is left.
 type engine struct {
-	mu       sync.Mutex
-	server   *httptest.Server
-	seen     map[string]string // what was sent by its key
-	values   map[string]int64
-	latest   map[string]time.Time
-	repeated int
-	away     bool
-	problem  string
+	mu          sync.Mutex
+	server      *httptest.Server
+	seen        map[string]string // what was sent by its key
+	values      map[string]int64
+	latest      map[string]time.Time
+	repeated    int
+	unreachable bool
+	problem     string
 }
 
 // take takes a value of a meter once.
@@ -123,7 +123,7 @@ func newEngines(t *testing.T) *engines {
 			one.mu.Lock()
 			defer one.mu.Unlock()
 			status, response := http.StatusServiceUnavailable, any(nil)
-			if err == nil && !one.away {
+			if err == nil && !one.unreachable {
 				status, response = handle(one, r, body)
 			}
 			w.WriteHeader(status)

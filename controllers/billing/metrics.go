@@ -21,7 +21,7 @@ var (
 
 func init() { metrics.Registry.MustRegister(measured) }
 
-func collect(b *Book, all chan<- prometheus.Metric) {
+func collect(b *Keeper, all chan<- prometheus.Metric) {
 	emit, now := scrape.Gauges(all), b.Clock.Now()
 	pending := 0
 	ages := map[string]time.Duration{}

@@ -118,16 +118,16 @@ func (c *Cluster) Usage(ctx context.Context, group *v1alpha1.Group) (*v1alpha1.G
 	return usage, nil
 }
 
-// Settle implements Groups, with a finalizer of the GroupUsage. A Group that was not used has none, and has nothing to lose.
-func (c *Cluster) Settle(ctx context.Context, group *v1alpha1.Group, hold bool) error {
+// Hold implements Groups, with a finalizer of the GroupUsage. A Group that was not used has none, and has nothing to lose.
+func (c *Cluster) Hold(ctx context.Context, group *v1alpha1.Group, hold bool) error {
 	usage, err := c.Usage(ctx, group)
 	if err != nil || usage == nil || usage.Status.GroupUID != group.UID {
 		return err
 	}
-	return c.settle(ctx, usage, hold)
+	return c.setHold(ctx, usage, hold)
 }
 
-func (c *Cluster) settle(ctx context.Context, usage client.Object, hold bool) error {
+func (c *Cluster) setHold(ctx context.Context, usage client.Object, hold bool) error {
 	before, ok := usage.DeepCopyObject().(client.Object)
 	if !ok || hold && !usage.GetDeletionTimestamp().IsZero() {
 		return nil
@@ -178,7 +178,7 @@ func (r *Release) Start(ctx context.Context) error {
 					continue
 				}
 				list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsage"))
-				if err := r.Cluster.settle(ctx, &list.Items[i], false); err != nil && ctx.Err() == nil {
+				if err := r.Cluster.setHold(ctx, &list.Items[i], false); err != nil && ctx.Err() == nil {
 					return err
 				}
 			}

@@ -38,7 +38,7 @@ func same(a, b *v1alpha1.BillingOutboxSpec) bool {
 }
 
 // Changed implements sinks.Source.
-func (b *Book) Changed(ctx context.Context) <-chan struct{} {
+func (b *Keeper) Changed(ctx context.Context) <-chan struct{} {
 	c := make(chan struct{}, 1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,7 +52,7 @@ func (b *Book) Changed(ctx context.Context) <-chan struct{} {
 }
 
 // Logs implements sinks.Source: an outbox is a log, of which the beginning is dropped.
-func (b *Book) Logs(context.Context) ([]sinks.Log, error) {
+func (b *Keeper) Logs(context.Context) ([]sinks.Log, error) {
 	select {
 	case <-b.loaded:
 	default:
@@ -74,7 +74,7 @@ func (b *Book) Logs(context.Context) ([]sinks.Log, error) {
 }
 
 // Read implements sinks.Source.
-func (b *Book) Read(_ context.Context, log string, after uint64, limit int) ([]sinks.Record, error) {
+func (b *Keeper) Read(_ context.Context, log string, after uint64, limit int) ([]sinks.Record, error) {
 	o := b.get(types.UID(log))
 	if o == nil {
 		return nil, nil
@@ -103,7 +103,7 @@ func (b *Book) Read(_ context.Context, log string, after uint64, limit int) ([]s
 }
 
 // Load implements sinks.Store. Sinks begin when the outboxes are read.
-func (b *Book) Load(ctx context.Context) (map[string]sinks.Positions, error) {
+func (b *Keeper) Load(ctx context.Context) (map[string]sinks.Positions, error) {
 	select {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for BillingOutboxes: %w", ctx.Err())
@@ -122,7 +122,7 @@ func (b *Book) Load(ctx context.Context) (map[string]sinks.Positions, error) {
 }
 
 // Save implements sinks.Store. It writes some outboxes, and returns what belongs into others.
-func (b *Book) Save(ctx context.Context, moved map[string]sinks.Positions, _ func(sink, log string) bool,
+func (b *Keeper) Save(ctx context.Context, moved map[string]sinks.Positions, _ func(sink, log string) bool,
 ) (left map[string]sinks.Positions, err error) {
 	of := map[types.UID]map[string]int64{}
 	for sink, positions := range moved {

@@ -149,7 +149,7 @@ func (r receiver) take(t *rapid.T, e window.Event) {
 	r[e.ID] = e
 }
 
-// TestProcessDies: whatever is lost with a process, receivers end with what the ledger says, and events are the same whenever they are
+// TestProcessDies: regardless of what is lost with a process, receivers end with what the ledger says, and events are the same whenever they are
 // sent.
 func TestProcessDies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -110,6 +110,7 @@ var groupVerbs = []string{"get", "list", "watch", "create", "update", "patch", "
 var (
 	platformFields = map[string]func(*v1alpha1.GroupSpec){
 		"spec.tier":    func(s *v1alpha1.GroupSpec) { s.Tier = "Enterprise" },
+		"spec.billing": func(s *v1alpha1.GroupSpec) { s.Billing.Customer = "cus_1" },
 		"spec.limits":  func(s *v1alpha1.GroupSpec) { s.Limits.RequestsPerMonth = ptr.To[int64](9e9) },
 		"spec.state":   func(s *v1alpha1.GroupSpec) { s.State = v1alpha1.GroupSuspended },
 		"spec.context": func(s *v1alpha1.GroupSpec) { s.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod"} },

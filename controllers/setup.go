@@ -87,6 +87,8 @@ type Options struct {
 	Tiers *tier.Catalogue
 	// Sinks are where the logs of Groups are sent; nil for nowhere.
 	Sinks *sinkconfig.Configuration
+	// Billing is where usage is sent for invoices; nil for nowhere.
+	Billing *sinkconfig.Configuration
 	// UsageStore is the URL of the Redis or Valkey in which ledgers are kept; without it they are kept in GroupUsages.
 	// It may contain a password, and is not logged.
 	UsageStore string
@@ -186,6 +188,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
+		return nil, err
+	}
+	if err := addBilling(mgr, options); err != nil {
 		return nil, err
 	}
 	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {

@@ -65,6 +65,12 @@ type GroupSpec struct {
 	// +optional
 	Tier string `json:"tier,omitempty"`
 
+	// billing is who pays for the Group: with it, what is used is sent to the billing engines that the manager is configured with.
+	// A change counts for what is closed after it, at the next full hour.
+	//
+	// +optional
+	Billing BillingReference `json:"billing,omitzero"`
+
 	// limits override those of the Group's tier.
 	//
 	// +kubebuilder:default={}

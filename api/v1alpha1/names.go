@@ -18,6 +18,8 @@ const (
 	AnnotationPreventDeletion = "keyward.dev/prevent-deletion"
 	// FinalizerEnforcement keeps a deleted ApiKey until its revocation is enforced.
 	FinalizerEnforcement = "keyward.dev/enforcement"
+	// FinalizerBilling keeps the GroupUsage of a deleted Group until its last window is closed for billing engines.
+	FinalizerBilling = "keyward.dev/billing"
 
 	// LabelManagedBy and ManagedBy mark the Secrets of the operator.
 	LabelManagedBy = "app.kubernetes.io/managed-by"

@@ -22,6 +22,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&DomainAllowlist{}, &DomainAllowlistList{},
 		&GroupUsage{}, &GroupUsageList{},
 		&GroupLog{}, &GroupLogList{},
+		&BillingOutbox{}, &BillingOutboxList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -24,6 +24,7 @@ type settings struct {
 
 	configFile  string
 	sinksFile   string
+	billingFile string
 	watched     string
 	endpoint    string  // of an OpenTelemetry collector
 	ratio       float64 // of the traces that are sampled
@@ -49,6 +50,8 @@ func parseFlags() (*settings, error) {
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.StringVar(&s.sinksFile, "sinks-file", "",
 		"YAML file with the sinks that the logs of Groups are sent to, docs/sinks.md; without it they are sent nowhere")
+	flag.StringVar(&s.billingFile, "billing-file", "",
+		"YAML file with the billing engines that usage is sent to, docs/billing.md; without it it is sent nowhere")
 	flag.StringVar(&s.SealedContextKeys, "sealed-context-keys", "",
 		"directory with the keys that seal the sealed contexts of Groups for content servers, such as a mounted Secret, "+
 			"docs/how-to/sealed-context.md; without it they are not sent")
@@ -151,6 +154,11 @@ func (s *settings) complete() (err error) {
 	}
 	if s.sinksFile != "" {
 		if s.Sinks, err = config.Load(s.sinksFile); err != nil {
+			return err
+		}
+	}
+	if s.billingFile != "" {
+		if s.Billing, err = config.LoadBilling(s.billingFile); err != nil {
 			return err
 		}
 	}

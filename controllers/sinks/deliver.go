@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (w *worker) refused(record Record, failure *Failure) error {
 	l.refusals++
 	l.retryAt = now.Add(w.pause(l.refusals, failure))
 	w.refusals++
-	if now.Sub(later(l.refusedSince, record.Time)) > refusalPatience {
+	if now.Sub(later(l.refusedSince, record.Time)) > cmp.Or(w.sink.RefusalPatience, refusalPatience) {
 		w.log.Info("Gave up an event that the receiver refuses", "log", l.key, "sequence", record.Sequence, "type", record.Type)
 		events.WithLabelValues(w.sink.Name, resultRefused).Inc()
 		w.advance(l, record.Sequence)

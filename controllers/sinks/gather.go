@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -112,10 +113,10 @@ func (w *worker) skips(l *lane, p *part, record *Record) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !skip && !w.failing.IsZero() && w.clock.Now().Sub(later(record.Time, w.failing)) > patience {
+	if !skip && !w.failing.IsZero() && w.clock.Now().Sub(later(record.Time, w.failing)) > cmp.Or(w.sink.Patience, patience) {
 		skip = true
 		events.WithLabelValues(w.sink.Name, resultExpired).Inc()
-		w.log.Info("Gave up an event that could not be sent for three days", "log", l.key, "sequence", record.Sequence, "type", record.Type)
+		w.log.Info("Gave up an event that could not be sent for too long", "log", l.key, "sequence", record.Sequence, "type", record.Type)
 	}
 	if skip {
 		w.advance(l, record.Sequence)

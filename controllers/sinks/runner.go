@@ -39,6 +39,8 @@ type Runner struct {
 	Log    logr.Logger
 	// Random returns numbers from 0 to 1, by which pauses differ; without it they are random.
 	Random func() float64
+	// Unmeasured leaves out the metric of how far sinks are behind, which is that of one Runner.
+	Unmeasured bool
 
 	workers []*worker
 	// logs has the keys of all logs, as they were listed last; nil before.
@@ -74,7 +76,9 @@ func (r *Runner) Start(ctx context.Context) error {
 		r.workers = append(r.workers, w)
 		all.Go(func() { w.run(ctx) })
 	}
-	defer current.Set(r)()
+	if !r.Unmeasured {
+		defer current.Set(r)()
+	}
 	r.save(ctx)
 	all.Wait()
 	r.saveAll(context.WithoutCancel(ctx))

@@ -27,6 +27,7 @@ var platformFields = []struct {
 }{
 	// A Group without a tier has the catalogue's default. To name that tier is a change: it stays when the default changes.
 	{"spec.tier", func(s *v1alpha1.GroupSpec) any { return s.Tier }},
+	{"spec.billing", func(s *v1alpha1.GroupSpec) any { return s.Billing }},
 	{"spec.limits", func(s *v1alpha1.GroupSpec) any { return s.Limits }},
 	{"spec.state", func(s *v1alpha1.GroupSpec) any {
 		if s.State == "" {

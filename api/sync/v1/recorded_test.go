@@ -236,6 +236,7 @@ func up() []*syncv1.SyncRequest {
 		{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
 			Group: "tenants/acme", Refusals: map[string]uint64{"origin_denied": 3},
 			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}}, Public: 7,
+			RefusedOrigins: []*syncv1.OriginUse{{Origin: "https://copy.example", Requests: 3}},
 		}}}}},
 	}
 }

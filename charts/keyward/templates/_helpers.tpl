@@ -234,6 +234,16 @@ sinks:
 {{- end }}
 {{- end }}
 
+{{- /* The file of billing engines. */}}
+{{- define "keyward.billing" -}}
+apiVersion: config.keyward.dev/v1alpha1
+kind: BillingConfiguration
+receivers:
+{{- range .Values.billing.receivers }}
+  - {{ toJson . }}
+{{- end }}
+{{- end }}
+
 {{/* The manager's configuration file. */}}
 {{- define "keyward.configuration" -}}
 {{- $names := list -}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -38,7 +39,9 @@ const (
 var types = []Type{Webhook, CloudEvents, OTLP, File, Stdout}
 
 // OverHTTP reports whether events are sent to a URL.
-func (t Type) OverHTTP() bool { return t == Webhook || t == CloudEvents || t == OTLP }
+func (t Type) OverHTTP() bool {
+	return slices.Contains([]Type{Webhook, CloudEvents, OTLP, OpenMeter, Stripe, Lago}, t)
+}
 
 // Mode is the content mode of the HTTP protocol binding of CloudEvents.
 type Mode string
@@ -84,10 +87,16 @@ type Sink struct {
 	Path        string
 	RotateBytes int64
 	RotateKeep  int
+	// Values and MeterPrefix are for billing engines: which value they are sent, and how the names begin that meters have there.
+	Values      Values
+	MeterPrefix string
+	// Patience is for how long events are sent again to a sink that takes none, RefusalPatience for how long one that it refuses; with 0
+	// as long as events of logs are.
+	Patience, RefusalPatience time.Duration
 }
 
 // SingleEvents reports whether a request has exactly one event.
-func (s *Sink) SingleEvents() bool { return s.Type == Webhook || s.Mode == Binary }
+func (s *Sink) SingleEvents() bool { return s.Type == Webhook || s.Type == Stripe || s.Mode == Binary }
 
 // Wants reports whether events of the type are sent to the sink.
 func (s *Sink) Wants(eventType string) bool {

@@ -31,20 +31,22 @@ type file struct {
 type fileSink struct {
 	Name           string            `json:"name"`
 	Type           Type              `json:"type"`
-	URL            string            `json:"url"            for:"Webhook CloudEvents OTLP"`
+	URL            string            `json:"url"            for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
 	Mode           Mode              `json:"mode"           for:"CloudEvents"`
 	SecretFile     string            `json:"secretFile"     for:"Webhook CloudEvents"`
-	HeadersFile    string            `json:"headersFile"    for:"Webhook CloudEvents OTLP"`
+	HeadersFile    string            `json:"headersFile"    for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
 	Events         []string          `json:"events"`
 	Groups         configfile.Fields `json:"groups"`
 	NotBefore      *time.Time        `json:"notBefore"`
 	Batch          configfile.Fields `json:"batch"`
-	Timeout        model.Duration    `json:"timeout"        for:"Webhook CloudEvents OTLP"`
-	TLS            configfile.Fields `json:"tls"            for:"Webhook CloudEvents OTLP"`
-	AllowAddresses []string          `json:"allowAddresses" for:"Webhook CloudEvents OTLP"`
-	Concurrency    *int              `json:"concurrency"    for:"Webhook CloudEvents"`
+	Timeout        model.Duration    `json:"timeout"        for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
+	TLS            configfile.Fields `json:"tls"            for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
+	AllowAddresses []string          `json:"allowAddresses" for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
+	Concurrency    *int              `json:"concurrency"    for:"Webhook CloudEvents Stripe"`
 	Path           string            `json:"path"           for:"File"`
 	Rotate         configfile.Fields `json:"rotate"         for:"File"`
+	Values         Values            `json:"values"         for:"Stripe Lago"`
+	MeterPrefix    *string           `json:"meterPrefix"    for:"Stripe Lago"`
 }
 
 type fileBatch struct {
@@ -83,6 +85,8 @@ const (
 	defaultRotateKeep  = 5
 	maxRotateKeep      = 100
 
+	defaultMeterPrefix = "keyward_"
+
 	maxPatterns  = 64
 	maxPattern   = 128
 	maxNetworks  = 32
@@ -102,6 +106,7 @@ const (
 	selectorHint    = "write a label selector such as {matchLabels: {audit: siem}}"
 	secretRequired  = "requests of a Webhook are signed; name a file with a secret such as whsec_…, one in a line"
 	binaryUnsigned  = "a signature does not cover headers, where the mode Binary puts attributes; use the mode Batch, or remove it"
+	prefixHint      = "write up to 40 letters, digits, dots, dashes and underscores"
 	concurrencyHint = "it is for requests with one event: of Webhook, and of CloudEvents in the mode Binary"
 )
 
@@ -115,22 +120,27 @@ var hints = map[string]string{
 	"maxEvents": "write a number such as 100", "timeout": durationHint, "tls": "write an object such as {caFile: /etc/keyward/ca.crt}",
 	"caFile": absolutePath, "serverName": "write the name in the certificate of the receiver", "allowAddresses": "write a list of networks",
 	"concurrency": "write a number such as 4", "rotate": "write an object such as {maxBytes: 100Mi, keep: 5}", "keep": "write a number such as 5",
+	"receivers": "write a list of receivers, each an object", "values": "write Delta or Cumulative", "meterPrefix": prefixHint,
 }
 
 var (
+	prefixForm  = regexp.MustCompile(`^[A-Za-z0-9._-]{0,40}$`)
 	nameForm    = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)
 	patternForm = regexp.MustCompile(`^[-A-Za-z0-9._*]+$`)
 )
 
-func (f *file) sinks() ([]*Sink, field.ErrorList) {
+func (f *file) sinks() ([]*Sink, field.ErrorList) { return parseAll(f.Sinks, "sinks", types) }
+
+// parseAll reads a list of sinks of some types.
+func parseAll(all []configfile.Fields, list string, types []Type) ([]*Sink, field.ErrorList) {
 	var problems field.ErrorList
-	if len(f.Sinks) > MaxSinks {
-		return nil, field.ErrorList{field.TooMany(field.NewPath("sinks"), len(f.Sinks), MaxSinks)}
+	if len(all) > MaxSinks {
+		return nil, field.ErrorList{field.TooMany(field.NewPath(list), len(all), MaxSinks)}
 	}
-	sinks := make([]*Sink, 0, len(f.Sinks))
+	sinks := make([]*Sink, 0, len(all))
 	names, paths := map[string]bool{}, map[string]bool{}
-	for i, written := range f.Sinks {
-		path := field.NewPath("sinks").Index(i)
+	for i, written := range all {
+		path := field.NewPath(list).Index(i)
 		var name string
 		if raw, has := written["name"]; has {
 			_ = stdjson.Unmarshal(raw, &name) // or else Decode reports it
@@ -148,7 +158,7 @@ func (f *file) sinks() ([]*Sink, field.ErrorList) {
 			path = field.NewPath(fmt.Sprintf("%s (%s)", path, name))
 		}
 		names[name] = true
-		p := parser{path: path, written: written}
+		p := parser{path: path, written: written, types: types}
 		sink := p.sink()
 		if sink.Path != "" && paths[sink.Path] {
 			p.invalid("path", sink.Path, "another sink appends to this file; name another one")
@@ -162,6 +172,7 @@ func (f *file) sinks() ([]*Sink, field.ErrorList) {
 // parser reads a sink, and collects what is wrong with it.
 type parser struct {
 	path     *field.Path
+	types    []Type
 	written  configfile.Fields
 	problems field.ErrorList
 }
@@ -182,8 +193,8 @@ func (p *parser) sink() *Sink {
 		Name: w.Name, Type: w.Type, Mode: w.Mode, SecretFile: w.SecretFile, HeadersFile: w.HeadersFile, Events: w.Events, Path: w.Path,
 		Groups: labels.Everything(), Concurrency: 1,
 	}
-	if !slices.Contains(types, w.Type) {
-		p.problems = append(p.problems, field.NotSupported(p.path.Child("type"), w.Type, types))
+	if !slices.Contains(p.types, w.Type) {
+		p.problems = append(p.problems, field.NotSupported(p.path.Child("type"), w.Type, p.types))
 		return s
 	}
 	p.foreign(w.Type)
@@ -193,6 +204,7 @@ func (p *parser) sink() *Sink {
 	p.events(w.Events)
 	p.groups(s, w.Groups)
 	p.batch(s, w.Batch)
+	p.values(s, &w)
 	switch {
 	case w.Type.OverHTTP():
 		p.overHTTP(s, &w)
@@ -208,9 +220,13 @@ func (p *parser) sink() *Sink {
 
 // foreign reports fields that are for other types.
 func (p *parser) foreign(t Type) {
-	for name, others := range fieldsOf(t) {
+	for name, others := range fieldsOf(t, p.types) {
 		if _, has := p.written[name]; has {
-			p.problems = append(p.problems, field.Forbidden(p.path.Child(name), "it is for "+others+"; remove it"))
+			hint := "it is for " + others + "; remove it"
+			if others == "" {
+				hint = "it is for receivers of another file; remove it"
+			}
+			p.problems = append(p.problems, field.Forbidden(p.path.Child(name), hint))
 		}
 	}
 	slices.SortStableFunc(p.problems, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
@@ -346,6 +362,26 @@ func (p *parser) file(s *Sink, w *fileSink) {
 		p.invalid("rotate.maxBytes", quantity(s.RotateBytes), "it is less than batch.maxBytes; write more, or less there")
 	}
 	s.RotateKeep = number(p, "rotate.keep", rotate.Keep, defaultRotateKeep, 0, maxRotateKeep)
+}
+
+// values reads what is for billing engines.
+func (p *parser) values(s *Sink, w *fileSink) {
+	s.MeterPrefix = defaultMeterPrefix
+	if w.MeterPrefix != nil {
+		s.MeterPrefix = *w.MeterPrefix
+	}
+	if !prefixForm.MatchString(s.MeterPrefix) {
+		p.invalid("meterPrefix", s.MeterPrefix, prefixHint)
+	}
+	if s.Values = w.Values; s.Values == "" {
+		s.Values = Delta
+	}
+	if !slices.Contains(allValues, s.Values) {
+		p.problems = append(p.problems, field.NotSupported(p.path.Child("values"), s.Values, allValues))
+	}
+	if s.Type == Lago {
+		s.MaxEvents = min(s.MaxEvents, maxLagoEvents)
+	}
 }
 
 func number(p *parser, name string, written *int, standard, least, most int) int {

@@ -145,7 +145,7 @@ func failed(err error) *sinks.Failure {
 
 // ours are headers that a file with headers cannot set: senders set them, or HTTP does.
 var ours = []string{
-	"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Idempotency-Key", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	"User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 }
 

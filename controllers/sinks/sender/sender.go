@@ -28,6 +28,15 @@ func New(s *config.Sink, clk clock.PassiveClock, stdout io.Writer) (sinks.Sender
 		sender, err = newOTLP(s, clk)
 	case config.CloudEvents:
 		sender, err = newCloudEvents(s, clk)
+	case config.OpenMeter:
+		to, problem := newPoster(s, clk)
+		sender, err = &openMeter{to}, problem
+	case config.Stripe, config.Lago:
+		to, problem := newEngine(s, clk)
+		sender, err = &stripe{to}, problem
+		if s.Type == config.Lago {
+			sender = &lago{to}
+		}
 	default:
 		err = fmt.Errorf("there is no type %q", s.Type)
 	}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,6 +114,9 @@ func (s *Objects) read(ctx context.Context, name string) (*object, error) {
 		o.exists, o.ours = true, isAbout(o.usage, o.group)
 	}
 	o.stored = o.usage.DeepCopy()
+	if o.exists && !o.ours && slices.Contains(o.usage.Finalizers, v1alpha1.FinalizerBilling) {
+		return nil, errHeld // it is let go within a minute
+	}
 	if !o.ours {
 		o.usage.Status = v1alpha1.GroupUsageStatus{}
 	}
@@ -136,6 +141,8 @@ func isAbout(usage *v1alpha1.GroupUsage, group *v1alpha1.Group) bool {
 }
 
 const kindGroup = "Group"
+
+var errHeld = errors.New("what an earlier Group with the name has used is not closed for billing yet")
 
 func ownerOf(group *v1alpha1.Group) metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kindGroup, Name: group.Name, UID: group.UID}

@@ -1,0 +1,47 @@
+package controllers
+
+import (
+	"fmt"
+	"os"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/keyward-dev/keyward/controllers/billing"
+	"github.com/keyward-dev/keyward/controllers/sinks"
+	"github.com/keyward-dev/keyward/controllers/sinks/sender"
+)
+
+// addBilling adds what sends usage to billing engines, or lets go of what that had held.
+func addBilling(mgr ctrl.Manager, options Options) error {
+	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient()}
+	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
+		return add(mgr, &billing.Release{Cluster: cluster, Namespaces: options.WatchNamespaces})
+	}
+	log := ctrl.Log.WithName("billing")
+	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
+	var names []string
+	for _, s := range options.Billing.Sinks {
+		to, err := sender.New(s, clock.RealClock{}, os.Stdout)
+		if err != nil {
+			return fmt.Errorf("--billing-file: %w", err)
+		}
+		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: s, Sender: to})
+		names = append(names, s.Name)
+	}
+	keeper := billing.New(
+		&billing.Objects{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace}, cluster, names, clock.RealClock{}, log)
+	runner.Source, runner.Store = keeper, keeper
+	if err := add(mgr, keeper); err != nil {
+		return err
+	}
+	return add(mgr, runner)
+}
+
+func add(mgr ctrl.Manager, runnable manager.Runnable) error {
+	if err := mgr.Add(runnable); err != nil {
+		return fmt.Errorf("adding what is for billing: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
+)
+
+// +kubebuilder:rbac:groups=keyward.dev,namespace=keyward-system,resources=billingoutboxes,verbs=create;delete;get;list;update
+// +kubebuilder:rbac:groups=keyward.dev,resources=groupusages,verbs=get;list;patch
+
+// pageSize is how many objects are listed at a time.
+const pageSize = 200
+
+// Objects keeps outboxes as objects in the namespace of the manager.
+type Objects struct {
+	// Reader reads past the cache.
+	Reader    client.Reader
+	Client    client.Client
+	Namespace string
+}
+
+// List implements Outboxes.
+func (s *Objects) List(ctx context.Context) ([]*v1alpha1.BillingOutbox, error) {
+	var all []*v1alpha1.BillingOutbox
+	list := &v1alpha1.BillingOutboxList{}
+	for page := true; page; page = list.Continue != "" {
+		err := s.Reader.List(ctx, list, client.InNamespace(s.Namespace), client.Limit(pageSize), client.Continue(list.Continue))
+		if err != nil {
+			return nil, fmt.Errorf("listing: %w", err)
+		}
+		for i := range list.Items {
+			all = append(all, list.Items[i].DeepCopy())
+		}
+	}
+	return all, nil
+}
+
+// Write implements Outboxes.
+func (s *Objects) Write(ctx context.Context, o *v1alpha1.BillingOutbox) error {
+	o.Namespace = s.Namespace
+	var err error
+	if o.ResourceVersion == "" {
+		err = s.Client.Create(ctx, o)
+	} else {
+		err = s.Client.Update(ctx, o)
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	return nil
+}
+
+// Delete implements Outboxes.
+func (s *Objects) Delete(ctx context.Context, o *v1alpha1.BillingOutbox) error {
+	err := s.Client.Delete(ctx, o, client.Preconditions{ResourceVersion: &o.ResourceVersion})
+	if err = client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("deleting: %w", err)
+	}
+	return nil
+}
+
+// Cluster has the Groups of a cluster.
+type Cluster struct {
+	// Reader reads past the cache; Client has Groups from the cache.
+	Reader client.Reader
+	Client client.Client
+}
+
+// List implements Groups.
+func (c *Cluster) List(ctx context.Context) ([]*v1alpha1.Group, error) {
+	groups, err := cache.CachedGroups(ctx, c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("listing: %w", err)
+	}
+	all := make([]*v1alpha1.Group, 0, len(groups))
+	for i := range groups {
+		all = append(all, &groups[i])
+	}
+	return all, nil
+}
+
+// Exists implements Groups.
+func (c *Cluster) Exists(ctx context.Context, group *v1alpha1.Group) (bool, error) {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Group"))
+	err := c.Reader.Get(ctx, client.ObjectKeyFromObject(group), found)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the Group: %w", err)
+	}
+	return found.UID == group.UID, nil
+}
+
+// Usage implements Groups.
+func (c *Cluster) Usage(ctx context.Context, group *v1alpha1.Group) (*v1alpha1.GroupUsage, error) {
+	usage := &v1alpha1.GroupUsage{}
+	err := c.Reader.Get(ctx, client.ObjectKeyFromObject(group), usage)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nothing is recorded
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading: %w", err)
+	}
+	return usage, nil
+}
+
+// Hold implements Groups, with a finalizer of the GroupUsage. A Group that was not used has none, and has nothing to lose.
+func (c *Cluster) Hold(ctx context.Context, group *v1alpha1.Group, hold bool) error {
+	usage, err := c.Usage(ctx, group)
+	if err != nil || usage == nil || usage.Status.GroupUID != group.UID {
+		return err
+	}
+	return c.setHold(ctx, usage, hold)
+}
+
+func (c *Cluster) setHold(ctx context.Context, usage client.Object, hold bool) error {
+	before, ok := usage.DeepCopyObject().(client.Object)
+	if !ok || hold && !usage.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
+	changed := controllerutil.RemoveFinalizer
+	if hold {
+		changed = controllerutil.AddFinalizer
+	}
+	if !changed(usage, v1alpha1.FinalizerBilling) {
+		return nil
+	}
+	err := c.Client.Patch(ctx, usage, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err = client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("changing the finalizer of the GroupUsage %s/%s: %w", usage.GetNamespace(), usage.GetName(), err)
+	}
+	return nil
+}
+
+// Release lets go of all GroupUsages, where nothing is billed any more.
+type Release struct {
+	Cluster *Cluster
+	// Namespaces to look in; in all if there are none.
+	Namespaces []string
+}
+
+// NeedLeaderElection is true.
+func (r *Release) NeedLeaderElection() bool { return true }
+
+// Start lets go of GroupUsages once.
+func (r *Release) Start(ctx context.Context) error {
+	namespaces := r.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsageList"))
+		for page := true; page; page = list.Continue != "" {
+			err := r.Cluster.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(list.Continue))
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil //nolint:nilerr // the manager ends
+				}
+				return fmt.Errorf("listing GroupUsages: %w", err)
+			}
+			for i := range list.Items {
+				if !slices.Contains(list.Items[i].Finalizers, v1alpha1.FinalizerBilling) {
+					continue
+				}
+				list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsage"))
+				if err := r.Cluster.setHold(ctx, &list.Items[i], false); err != nil && ctx.Err() == nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,10 +1,10 @@
 package quota
 
 // A request that two allowances have to allow must spend of both, or of neither. It holds what it costs of the one, spends it of
-// the other, and then settles what it holds: what is held is not spent yet, and nobody else can spend it, so that either way
+// the other, and then spends or cancels what it holds: what is held is not spent yet, and nobody else can spend it, so that either way
 // succeeds. What was reported as spent never decreases, which is why it cannot be spent first and given back.
 
-// hold sets aside what a request costs, until settle or cancel. It reports low when it is time to ask for more.
+// hold sets aside what a request costs, until spendHeld or cancel. It reports low when it is time to ask for more.
 func (m *month) hold(cost uint64) (held, low bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -14,8 +14,8 @@ func (m *month) hold(cost uint64) (held, low bool) {
 	return held, low
 }
 
-// settle spends what is held.
-func (m *month) settle(cost uint64) {
+// spendHeld spends what is held.
+func (m *month) spendHeld(cost uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.closed { // otherwise it was reported as spent

@@ -26,7 +26,7 @@ func (m *month) counts() use {
 	return m.use()
 }
 
-// TestHold: what is held can neither be spent nor given back, and is spent only when it is settled.
+// TestHold: what is held can neither be spent nor given back, and is spent only when its request is allowed.
 func TestHold(t *testing.T) {
 	m := allowed(10)
 	if held, low := m.hold(6); !held || !low {
@@ -43,7 +43,7 @@ func TestHold(t *testing.T) {
 		t.Errorf("after a recall: %+v", is)
 	}
 	m.cancel(4)
-	m.settle(2)
+	m.spendHeld(2)
 	if is := m.counts(); is.spent != 2 || is.leased != 6 || m.left.Load() != 4 {
 		t.Errorf("in the end: %+v, %d left", is, m.left.Load())
 	}
@@ -51,7 +51,7 @@ func TestHold(t *testing.T) {
 
 // TestHeldAtEnd: the last report counts what is held as spent, however its request ends.
 func TestHeldAtEnd(t *testing.T) {
-	for _, end := range []func(*month, uint64){(*month).settle, (*month).cancel} {
+	for _, end := range []func(*month, uint64){(*month).spendHeld, (*month).cancel} {
 		m := allowed(10)
 		m.hold(3)
 		if last := m.report(began, true, true); last.GetSpent() != 3 || last.GetLeased() != 3 || !last.GetClosed() {
@@ -131,7 +131,7 @@ func spendBoth(key, group *month, cost uint64) bool {
 		key.cancel(cost)
 		return false
 	}
-	key.settle(cost)
+	key.spendHeld(cost)
 	return true
 }
 
@@ -201,7 +201,7 @@ func bothExact(t *rapid.T) {
 	pick := func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, servers-1).Draw(t, "server")) }
 	finish := func(w waiting) {
 		if spent, _ := group.months[w.server].take(int64(w.cost)); spent {
-			key.months[w.server].settle(w.cost)
+			key.months[w.server].spendHeld(w.cost)
 			admitted += w.cost
 			return
 		}

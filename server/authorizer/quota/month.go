@@ -27,11 +27,12 @@ const (
 //
 // Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
 //
-//   - leased minus left is what was spent. leased and left are changed together, under mu, only by allow, which adds the same
+//   - leased minus left is what was spent or is held; held, which mu guards, is 0 except during requests that two allowances
+//     have to allow (see hold). leased and left are changed together, under mu, only by allow, which adds the same
 //     to both, and giveBack, which subtracts the same from both. Spending lowers left alone, by what a request costs, in one atomic step. So
 //     for everybody who reads both under mu, what was spent never decreases; and a recall cannot lose a request that is spent
 //     at the same time: giveBack takes what is left in one step, and the request has been spent before it or finds nothing.
-//   - left is never negative: take decrements only what is positive, and nothing else decrements, except giveBack to zero.
+//   - left is never negative: take decrements only what is positive, and nothing else decrements, except giveBack to zero. Only allow and cancel add to it.
 //   - sequence only grows. leased grows only with an allowance of a later sequence, to what that one grants, and shrinks only by
 //     giveBack. After closed is set, it does not grow, so nothing is spent any more: the manager may lease the rest to others.
 //   - A request is counted once: it is spent from left, or it adds its cost to free (it needed no allowance) or to unconfirmed
@@ -55,6 +56,7 @@ type month struct {
 
 	mu               sync.Mutex
 	leased, sequence uint64
+	held             uint64        // what is neither left nor spent, because requests that wait may need it
 	needed           uint64        // the cost of the most expensive request that has found less left since the allowance was raised
 	refuseFrom       uint64        // the cost from which on requests are refused, because less is left of the quota; 0 if that is not known
 	refuseUntil      time.Time     // when that is asked about again: others may have returned something
@@ -137,7 +139,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 			left := m.left.Add(int64(a.GetLeased() - m.leased))
 			m.leased = a.GetLeased()
 			m.low.Store(left / 2)
-			m.raised, m.spentThen = now, m.leased-uint64(left)
+			m.raised, m.spentThen = now, m.leased-uint64(left)-m.held
 			m.needed = 0 // who still waits says so again
 		}
 	}
@@ -159,12 +161,12 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 	return report
 }
 
-// giveBack reduces the allowance to what is spent. The caller holds mu.
+// giveBack reduces the allowance to what is spent or held. The caller holds mu.
 func (m *month) giveBack() { m.leased -= uint64(m.left.Swap(0)) }
 
 // use reads the counters. The caller holds mu.
 func (m *month) use() use {
-	spent := m.leased - uint64(m.left.Load())
+	spent := m.leased - uint64(m.left.Load()) - m.held
 	unconfirmed, free := m.unconfirmed.Load(), m.free.Load()
 	return use{m.leased, m.sequence, spent, spent + unconfirmed + free, unconfirmed, m.bytes.Load(), false}
 }
@@ -175,8 +177,7 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if closing {
-		m.giveBack()
-		m.closed = true
+		m.close()
 	} else if !m.refused.IsZero() && now.Sub(m.refused) < refusedPause {
 		return nil
 	}

@@ -36,6 +36,8 @@ var ErrConflict = errors.New("the outbox was changed meanwhile")
 type Outboxes interface {
 	// List returns all outboxes.
 	List(ctx context.Context) ([]*v1alpha1.BillingOutbox, error)
+	// Get returns the outbox of this name; nil if there is none.
+	Get(ctx context.Context, name string) (*v1alpha1.BillingOutbox, error)
 	// Write creates or updates an outbox by its resourceVersion, and sets that. The error is ErrConflict if the version is another.
 	Write(ctx context.Context, o *v1alpha1.BillingOutbox) error
 	// Delete deletes an outbox that has nothing to send any more.
@@ -270,6 +272,9 @@ func (b *Keeper) change(ctx context.Context, uid types.UID, change func(*v1alpha
 		return nil
 	}
 	if err := b.Outboxes.Write(ctx, o); err != nil {
+		if errors.Is(err, ErrConflict) { // somebody has labelled it, for example: the next attempt is made with what is there
+			err = errors.Join(err, b.readAgain(ctx, uid))
+		}
 		return fmt.Errorf("writing the BillingOutbox of %s: %w", o.Spec.Group, err)
 	}
 	b.mu.Lock()
@@ -280,6 +285,22 @@ func (b *Keeper) change(ctx context.Context, uid types.UID, change func(*v1alpha
 		case c <- struct{}{}:
 		default:
 		}
+	}
+	return nil
+}
+
+// readAgain reads an outbox that somebody else has written or deleted.
+func (b *Keeper) readAgain(ctx context.Context, uid types.UID) error {
+	o, err := b.Outboxes.Get(ctx, NameOf(uid))
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o == nil {
+		delete(b.all, uid)
+	} else {
+		b.all[uid] = o
 	}
 	return nil
 }

@@ -2,10 +2,12 @@ package billing_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +26,10 @@ import (
 
 // memory keeps outboxes in memory.
 type memory struct {
-	mu  sync.Mutex
-	all map[string]*v1alpha1.BillingOutbox
+	mu      sync.Mutex
+	all     map[string]*v1alpha1.BillingOutbox
+	checks  bool // resourceVersions are checked
+	version int
 }
 
 func (m *memory) List(context.Context) ([]*v1alpha1.BillingOutbox, error) {
@@ -38,11 +42,37 @@ func (m *memory) List(context.Context) ([]*v1alpha1.BillingOutbox, error) {
 	return all, nil
 }
 
+func (m *memory) Get(_ context.Context, name string) (*v1alpha1.BillingOutbox, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all[name].DeepCopy(), nil
+}
+
 func (m *memory) Write(_ context.Context, o *v1alpha1.BillingOutbox) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	is := ""
+	if m.all[o.Name] != nil {
+		is = m.all[o.Name].ResourceVersion
+	}
+	if m.checks && o.ResourceVersion != is {
+		return billing.ErrConflict
+	}
+	m.version++
+	o.ResourceVersion = strconv.Itoa(m.version)
 	m.all[o.Name] = o.DeepCopy()
 	return nil
+}
+
+// label writes all outboxes, as kubectl label does.
+func (m *memory) label() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.all {
+		m.version++
+		m.all[name].ResourceVersion = strconv.Itoa(m.version)
+		m.all[name].Labels["team"] = "billing"
+	}
 }
 
 func (m *memory) Delete(_ context.Context, o *v1alpha1.BillingOutbox) error {
@@ -124,6 +154,41 @@ func TestUnreachable(t *testing.T) {
 	}
 	if all, _ := kept.List(t.Context()); len(all) != 1 || len(all[0].Spec.Windows) != 0 {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestLabelled: somebody who writes an outbox, as kubectl label does, does not keep it from being closed and acknowledged.
+func TestLabelled(t *testing.T) {
+	e := newEngines(t)
+	clk := clocktesting.NewFakeClock(begin.Add(66 * time.Minute))
+	groups := &oneGroup{group: group(), usage: ledger(0)}
+	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}, checks: true}
+	keeper := billing.New(kept, groups, []string{"to-Lago"}, clk, funcr.New(func(_, args string) { t.Log(args) }, funcr.Options{}))
+	ctx, stop := context.WithCancel(t.Context())
+	stop() // it reads the outboxes, and closes nothing by itself
+	if err := keeper.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept.label()
+	clk.SetTime(begin.Add(126 * time.Minute))
+	groups.usage = ledger(1)
+	if err := keeper.Look(t.Context()); !errors.Is(err, billing.ErrConflict) {
+		t.Fatal("it overwrites what it has not read: ", err)
+	}
+	if err := keeper.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t, keeper, config.Lago, e.all[config.Lago].server.URL, clk.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := e.totals()[config.Lago]["total_requests"], *ledger(1).Status.Months[0].Requests; got != want {
+		t.Errorf("it is billed for %d, and has used %d", got, want)
+	}
+	if all, _ := kept.List(t.Context()); len(all) != 1 || all[0].Labels["team"] != "billing" {
+		t.Errorf("the label is lost: %+v", all)
 	}
 }
 

@@ -156,6 +156,14 @@ func (f *files) List(context.Context) ([]*v1alpha1.BillingOutbox, error) {
 	return []*v1alpha1.BillingOutbox{o}, json.Unmarshal(text, o)
 }
 
+func (f *files) Get(ctx context.Context, _ string) (*v1alpha1.BillingOutbox, error) {
+	all, err := f.List(ctx)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
 func (f *files) Write(_ context.Context, o *v1alpha1.BillingOutbox) error {
 	step := "acknowledgement"
 	if len(o.Spec.Windows) > f.was {

@@ -44,6 +44,19 @@ func (s *Objects) List(ctx context.Context) ([]*v1alpha1.BillingOutbox, error) {
 	return all, nil
 }
 
+// Get implements Outboxes.
+func (s *Objects) Get(ctx context.Context, name string) (*v1alpha1.BillingOutbox, error) {
+	o := &v1alpha1.BillingOutbox{}
+	err := s.Reader.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, o)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading again: %w", err)
+	}
+	return o, nil
+}
+
 // Write implements Outboxes.
 func (s *Objects) Write(ctx context.Context, o *v1alpha1.BillingOutbox) error {
 	o.Namespace = s.Namespace

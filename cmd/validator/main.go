@@ -43,6 +43,7 @@ func run() int {
 	}
 
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	redirectStandardLog(log)
 	flush, err := trace(&config, log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keyward-validator:", err)

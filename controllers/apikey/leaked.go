@@ -115,7 +115,8 @@ func describeLeak(leak *v1alpha1.KeyLeak, version *v1alpha1.KeyVersion) string {
 	}
 	switch leak.Response {
 	case v1alpha1.LeakSuspend:
-		return text + "; the key is suspended: rotate it with an overlap of 0s, and resume it"
+		return text + "; the key was suspended: in one edit, set spec.suspended: false, spec.rotation.overlap: 0s and another " +
+			"spec.rotation.trigger, so that it is resumed with a successor"
 	case v1alpha1.LeakRotate:
 		return text + "; the key rotates, and the version is accepted for an hour at most after its successor is delivered"
 	case v1alpha1.LeakRevoke:

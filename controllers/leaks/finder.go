@@ -52,9 +52,9 @@ func (s *Server) recordFor(ctx context.Context, key *v1alpha1.ApiKey, digest key
 		leak := v1alpha1.KeyLeak{
 			Version: v.ID, ReportedAt: metav1.Time{Time: s.Clock.Now().Truncate(time.Second)}, Source: cmp.Or(source, report.source), URL: report.url,
 		}
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": key.UID}, "status": map[string]any{"leak": leak}})
+		patch, err := patchFor(key, &leak)
 		if err != nil {
-			return fmt.Errorf("writing the patch: %w", err)
+			return err
 		}
 		// Without a lock: it sets what nothing else sets, and must not lose against the reconciler.
 		of := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
@@ -64,4 +64,23 @@ func (s *Server) recordFor(ctx context.Context, key *v1alpha1.ApiKey, digest key
 		return nil
 	}
 	return nil
+}
+
+// patchFor returns the merge patch that records a leak. A merge keeps what it does not name, so what an earlier leak of another
+// version has set, and this one has not, is null: above all the response, because nothing was done about this version yet.
+func patchFor(key *v1alpha1.ApiKey, leak *v1alpha1.KeyLeak) ([]byte, error) {
+	members := map[string]any{"version": leak.Version, "reportedAt": leak.ReportedAt}
+	for name, value := range map[string]string{"source": leak.Source, "url": leak.URL, "response": string(leak.Response)} {
+		switch {
+		case value != "":
+			members[name] = value
+		case key.Status.Leak != nil:
+			members[name] = nil
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": key.UID}, "status": map[string]any{"leak": members}})
+	if err != nil {
+		return nil, fmt.Errorf("writing the patch: %w", err)
+	}
+	return patch, nil
 }

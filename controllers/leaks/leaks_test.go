@@ -23,6 +23,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -136,6 +137,23 @@ var _ = Describe("A report of a leak", func() {
 		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.State).To(Equal(v1alpha1.KeyActive)) })
 	})
 
+	It("suspends the key, with advice that can be followed", func(ctx SpecContext) {
+		create(ctx, v1alpha1.LeakSuspend)
+		reported(w.Plaintext(ctx))
+		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.State).To(Equal(v1alpha1.KeySuspended)) })
+		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionLeaked).Message).To(ContainSubstring(
+			"in one edit, set spec.suspended: false, spec.rotation.overlap: 0s and another spec.rotation.trigger"))
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
+			k.Spec.Suspended, k.Spec.Rotation.Overlap, k.Spec.Rotation.Trigger = ptr.To(false), "0s", "leak"
+		})
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.State).To(Equal(v1alpha1.KeyActive))
+			g.Expect(k.Status.Versions).To(HaveLen(2))
+			g.Expect(k.Status.Versions[0].State).NotTo(BeElementOf(v1alpha1.VersionActive, v1alpha1.VersionRetiring))
+			g.Expect(k.Status.Leak).To(BeNil())
+		})
+	})
+
 	It("rotates the key, with a short overlap", func(ctx SpecContext) {
 		create(ctx, v1alpha1.LeakRotate)
 		text := w.Plaintext(ctx)
@@ -148,6 +166,46 @@ var _ = Describe("A report of a leak", func() {
 		first, second := key.Status.Versions[0], key.Status.Versions[1]
 		Expect(first.RetiresAt.Sub(second.DeliveredAt.Time)).To(BeNumerically("<=", time.Hour+time.Second))
 		Expect(w.Plaintext(ctx)).NotTo(Equal(text))
+	})
+
+	It("is acted on again when the successor leaks, with its own place", func(ctx SpecContext) {
+		create(ctx, v1alpha1.LeakRotate)
+		reported(w.Plaintext(ctx))
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			leaked(g, k)
+			g.Expect(k.Status.Versions).To(HaveLen(2))
+			g.Expect(k.Status.Versions[0].State).To(Equal(v1alpha1.VersionRetiring))
+		})
+		w.Clock.Step(time.Minute) // the first version is still in its overlap
+		status, content := send(fmt.Sprintf(`[{"token":%q}]`, w.Plaintext(ctx)), "Authorization", "Bearer "+token)
+		Expect(status).To(Equal(http.StatusOK), content)
+		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Versions).NotTo(BeEmpty())
+			last := k.Status.Versions[len(k.Status.Versions)-1]
+			g.Expect(last.ID).To(BeEquivalentTo(3))
+			g.Expect(last.State).To(Equal(v1alpha1.VersionActive))
+		})
+		Expect(key.Status.Leak).To(HaveValue(And(HaveField("Version", BeEquivalentTo(2)), HaveField("URL", ""), HaveField("Source", ""),
+			HaveField("Response", v1alpha1.LeakRotate))))
+		second := key.Status.Versions[len(key.Status.Versions)-2]
+		Expect(second.State).To(Equal(v1alpha1.VersionRetiring))
+		Expect(second.RetiresAt.Sub(w.Clock.Now())).To(BeNumerically("<=", time.Hour+time.Second))
+	})
+
+	It("suspends the key again when the successor leaks", func(ctx SpecContext) {
+		create(ctx, v1alpha1.LeakSuspend)
+		reported(w.Plaintext(ctx))
+		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.State).To(Equal(v1alpha1.KeySuspended)) })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended, k.Spec.Rotation.Trigger = nil, "now" })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Versions).To(HaveLen(2))
+			g.Expect(k.Status.Versions[0].State).To(Equal(v1alpha1.VersionRetiring))
+		})
+		reported(w.Plaintext(ctx))
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Leak).To(HaveValue(HaveField("Version", BeEquivalentTo(2))))
+			g.Expect(k.Status.State).To(Equal(v1alpha1.KeySuspended))
+		})
 	})
 
 	It("rotates a key that lives shorter than the overlap", func(ctx SpecContext) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
@@ -16,6 +17,7 @@ const (
 	maxReports = 1000
 	maxURL     = 512
 	maxSource  = 32
+	maxType    = 128
 )
 
 // report is one text that was found, as scanners send it. It must not be logged.
@@ -44,7 +46,7 @@ var (
 // left with a digest that nobody has.
 func parseReports(body []byte) ([]found, error) {
 	var reports []report
-	if err := json.Unmarshal(body, &reports); err != nil {
+	if err := json.Unmarshal(body, &reports); err != nil || reports == nil {
 		return nil, errReports // the error of the decoder may quote a text
 	}
 	if len(reports) > maxReports {
@@ -53,6 +55,7 @@ func parseReports(body []byte) ([]found, error) {
 	all := make([]found, 0, len(reports))
 	for i := range reports {
 		r := &reports[i]
+		r.Token = strings.TrimSpace(r.Token) // no key has white space; who reads one from a file often sends its line end
 		digest := keyformat.DigestOf(r.Token)
 		if r.Token == "" {
 			var err error
@@ -60,23 +63,49 @@ func parseReports(body []byte) ([]found, error) {
 				return nil, fmt.Errorf("report %d has neither a token nor the SHA-256 of one", i+1)
 			}
 		}
-		all = append(all, found{digest: digest, kind: cleanType(r.Type), url: cleanURL(r.URL, r.Token), source: cleanSource(r.Source)})
+		of := secret{text: r.Token, digest: digest}
+		all = append(all, found{digest: digest, kind: of.cleanWord(r.Type, maxType), url: of.cleanURL(r.URL), source: of.cleanWord(r.Source, maxSource)})
 	}
 	return all, nil
 }
 
+// secret is what the other members of a report must not have.
+type secret struct {
+	text   string // "" if only the digest is known
+	digest keyformat.Digest
+}
+
+// keyForm is how Keyward's own keys end, whoever's they are.
+var keyForm = regexp.MustCompile(`_[0-9A-Za-z]{49}`)
+
+// in reports whether a text has the secret, or any key of Keyward's form. Of a secret of which only the digest is known it finds
+// what stands between the separators of URLs and of words.
+func (s secret) in(text string) bool {
+	if s.text != "" && strings.Contains(text, s.text) || keyForm.MatchString(text) || keyformat.DigestOf(text) == s.digest {
+		return true
+	}
+	for _, separators := range []string{"/", "/ ?#&=;,:@\"'()<>"} {
+		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+			if len(word) >= keyformat.MinImport && keyformat.DigestOf(word) == s.digest {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // cleanURL returns the place without what may be a secret, or may mislead who reads it: it is shown to everybody who may read
 // the ApiKey. It returns "" if nothing of it can be shown.
-func cleanURL(text, token string) string {
+func (s secret) cleanURL(text string) string {
 	if len(text) > 8*maxURL {
 		return ""
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || token != "" && strings.Contains(u.Hostname(), token) {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || s.in(u.Host) {
 		return ""
 	}
 	clean := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
-	if token != "" && (strings.Contains(clean, token) || strings.Contains(u.Path, token)) {
+	if s.in(clean) || s.in(u.Path) {
 		clean = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 	}
 	for i := range len(clean) {
@@ -87,18 +116,11 @@ func cleanURL(text, token string) string {
 	return clean[:min(len(clean), maxURL)]
 }
 
-func cleanSource(text string) string {
-	return cleanWord(text, maxSource)
-}
-
-func cleanType(text string) string {
-	const most = 128
-	return cleanWord(text, most)
-}
-
-// cleanWord returns the letters, digits, '-', '_' and '.' of a text.
-func cleanWord(text string, most int) string {
-	text = text[:min(len(text), 4*most)]
+// cleanWord returns the letters, digits, '-', '_' and '.' of a text, or "" if the text has a secret.
+func (s secret) cleanWord(text string, most int) string {
+	if len(text) > maxURL {
+		return ""
+	}
 	word := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
@@ -106,5 +128,8 @@ func cleanWord(text string, most int) string {
 		}
 		return -1
 	}, text)
+	if s.in(text) || s.in(word) {
+		return ""
+	}
 	return word[:min(len(word), most)]
 }

@@ -1,7 +1,9 @@
 package leaks
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 func TestURLsAreCleaned(t *testing.T) {
 	const token = "acme_0123456789abcdefghij"
+	of := secret{text: token, digest: keyformat.DigestOf(token)}
 	for given, want := range map[string]string{
 		"https://github.com/octocat/site/blob/main/.env":          "https://github.com/octocat/site/blob/main/.env",
 		"https://user:password@git.example/a?token=secret#L10":    "https://git.example/a",
@@ -26,12 +29,39 @@ func TestURLsAreCleaned(t *testing.T) {
 		"https://git.example/a b\n":                               "",
 		"https://git.example/\u202egnp.exe":                       "https://git.example/%E2%80%AEgnp.exe",
 	} {
-		if got := cleanURL(given, token); got != want {
+		if got := of.cleanURL(given); got != want {
 			t.Errorf("%q becomes %q, want %q", given, got, want)
 		}
 	}
-	if got := cleanWord("Git hub\n<b>_1.2-3é", 10); got != "Githubb_1." {
+	if got := of.cleanWord("Git hub\n<b>_1.2-3é", 10); got != "Githubb_1." {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestReportsHideTheText: whichever way a text is named, no other member of the report may have it.
+func TestReportsHideTheText(t *testing.T) {
+	minted, err := keyformat.Mint("acme", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{minted.Reveal(), "legacy-0123456789.abcdef"} {
+		digest := keyformat.DigestOf(text)
+		for _, named := range []string{fmt.Sprintf(`"token":%q`, text), fmt.Sprintf(`"token":%q`, " "+text+"\r\n"), fmt.Sprintf(`"sha256":%q`, digest.String()[len("sha256:"):])} {
+			body := fmt.Sprintf(`[{%s,"url":"https://git.example/search/%s/x","source":%q,"type":%q}]`, named, text, text, text[:5]+" "+text[5:])
+			all, err := parseReports([]byte(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := (found{digest: digest, url: "https://git.example"}); all[0] != want {
+				t.Errorf("of a report with %s is left %+v", named, all[0])
+			}
+		}
+	}
+	// A key that is not the reported one is nobody's business, either.
+	all, err := parseReports([]byte(fmt.Sprintf(`[{"token":"another","url":"https://git.example/a?b/%s","source":"ci"},
+		{"token":"another","url":"https://git.example/x-%s.txt","source":"%s"}]`, minted.Reveal(), minted.Reveal(), minted.Reveal())))
+	if err != nil || all[0].url != "https://git.example/a" || all[1].url != "https://git.example" || all[1].source != "" || all[0].source != "ci" {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 
@@ -44,7 +74,7 @@ func TestReportsAreParsed(t *testing.T) {
 	if all[0] != (found{keyformat.DigestOf("a text"), "kw_key", "https://a.example/b", "content"}) || all[1].digest != keyformat.DigestOf("another") {
 		t.Errorf("%+v", all)
 	}
-	for _, body := range []string{``, `{}`, `[1]`, `[{}]`, `[{"sha256":"short"}]`, `[{"token":{"secret":"text"}}]`,
+	for _, body := range []string{``, `null`, `{}`, `[1]`, `[{}]`, `[{"sha256":"short"}]`, `[{"token":{"secret":"text"}}]`,
 		"[" + strings.Repeat(`{"token":"x"},`, maxReports) + `{"token":"x"}]`} {
 		if all, err := parseReports([]byte(body)); err == nil || strings.Contains(err.Error(), "text") && strings.Contains(body, "secret") {
 			t.Errorf("%.40s is read as %v, %v", body, all, err)
@@ -96,6 +126,7 @@ func compareReports(t *testing.T, body string, all []found) {
 			continue
 		}
 		token, _ := object["token"].(string)
+		token = strings.TrimSpace(token)
 		want := keyformat.DigestOf(token)
 		if token == "" {
 			text, _ := object["sha256"].(string)

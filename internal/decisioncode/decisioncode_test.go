@@ -141,7 +141,7 @@ func missing() string {
 	for _, cause := range Causes() {
 		value := "`" + cause.FetchSite + "`"
 		if cause.FetchSite == "" {
-			value = "none"
+			value = "(absent)"
 		}
 		b.WriteString("| " + value + " |" + strings.TrimPrefix(cause.Detail, OriginMissing.Detail()) + " |\n")
 	}

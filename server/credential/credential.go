@@ -146,7 +146,7 @@ func (l *Locations) Read(header http.Header, path, rawQuery string) Found {
 	}
 	text, kind := l.fromAuthorization(authorization)
 	switch {
-	case kind == foreign && isJoined(authorization):
+	case kind == foreign && (isJoined(authorization) || (placed.text != "" || q.tokens > 0) && holdsKey(authorization, placed.text)):
 		found.Credential.Form = decision.Malformed
 		return found
 	case kind == foreign, (placed.text != "" || q.tokens > 0) && text != placed.text && kind.mayBeOwn(text):
@@ -283,6 +283,29 @@ func fromBasic(encoded string) (string, bool) {
 	}
 	name, ok := strings.CutSuffix(string(text), ":")
 	return name, ok && !strings.Contains(name, ":") && (keyformat.WellFormed(name) || keyformat.Importable(name))
+}
+
+// holdsKey reports whether an Authorization of another scheme, or a Basic one from which no key is read, has the key that the request has
+// in another place, or one of Keyward's form: the content server must not get it.
+func holdsKey(value, key string) bool {
+	const mark = " \t,;=\""
+	scheme, rest, _ := strings.Cut(value, " ")
+	for word := range strings.FieldsFuncSeq(rest, func(r rune) bool { return strings.ContainsRune(mark, r) }) {
+		if word == key || keyformat.WellFormed(word) {
+			return true
+		}
+	}
+	if !strings.EqualFold(scheme, schemeBasic) {
+		return false
+	}
+	// Content servers differ in the alphabets that they read, and in whether they want padding.
+	encoded := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.Trim(rest, " "), "="))
+	text, err := base64.RawStdEncoding.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	name, password, _ := strings.Cut(string(text), ":")
+	return key != "" && (name == key || password == key) || keyformat.WellFormed(name) || keyformat.WellFormed(password)
 }
 
 // isJWT reports whether a text is a JSON Web Token in compact form: signed (RFC 7515, section 7.1) or encrypted (RFC 7516,

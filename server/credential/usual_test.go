@@ -1,7 +1,9 @@
 package credential_test
 
 import (
+	"encoding/base64"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
@@ -50,6 +52,13 @@ func TestUsualHeaders(t *testing.T) {
 		"x-api-key joined":          {nil, []string{key + "," + key}, decision.Foreign},
 		"different in both":         {[]string{"Bearer " + key}, []string{other}, decision.Malformed},
 		"malformed x-api-key too":   {[]string{key}, []string{"x"}, decision.Malformed},
+		"basic with a password":     {[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(key+":pw"))}, []string{key}, decision.Malformed},
+		"basic, as the password":    {[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+key))}, []string{key}, decision.Malformed},
+		"basic, without padding":    {[]string{"Basic " + strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(key+":")), "=")}, []string{key}, decision.Malformed},
+		"basic with another key":    {[]string{"basic " + base64.RawURLEncoding.EncodeToString([]byte(other+":pw"))}, []string{key}, decision.Malformed},
+		"another scheme, a key":     {[]string{"Token " + other}, []string{key}, decision.Malformed},
+		"another scheme, quoted":    {[]string{`Token token="` + other + `"`}, []string{key}, decision.Malformed},
+		"another scheme, no key":    {[]string{"Token 0123456789"}, []string{key}, decision.WellFormed},
 		"basic joined with bearer":  {[]string{"Basic dTpw,Bearer " + key}, []string{key}, decision.Malformed},
 		"basic joined with a key":   {[]string{"Basic dTpw, " + key}, []string{key}, decision.Malformed},
 		"basic joined with basic":   {[]string{"Basic dTpw=,Basic dTpw="}, []string{key}, decision.Malformed},

@@ -24,6 +24,8 @@ type Exposed struct {
 	Target string
 	// Referers are set if the Referer had one.
 	Referers []string
+	// Pages are other headers with the URL of a page that had one.
+	Pages []ExposedPage
 	// Offer is about the subprotocols of WebSockets.
 	Offer credential.Offer
 }
@@ -33,18 +35,39 @@ func ExposedBy(keys *credential.Locations, header http.Header, request *decision
 	if request.RawQuery != rawQuery {
 		e.Target = wireTarget(request.Path, request.RawQuery)
 	}
-	for i, line := range header[headerReferer] {
+	e.Referers = cutPages(keys, header[headerReferer])
+	for _, name := range pageHeaders {
+		if lines := cutPages(keys, header[name]); lines != nil {
+			e.Pages = append(e.Pages, ExposedPage{Name: name, Lines: lines})
+		}
+	}
+	e.Offer = credential.OfferOf(header)
+	return e
+}
+
+// ExposedPage is what the lines of a header become.
+type ExposedPage struct {
+	Name  string // canonical
+	Lines []string
+}
+
+// pageHeaders have the URL of the page that a request comes from, as a Referer has: browsers send the first for <a ping>, and the
+// library htmx the second with each request.
+var pageHeaders = []string{"Ping-From", "Hx-Current-Url"}
+
+// cutPages returns the lines without keys and tokens, or nil if there are none in them.
+func cutPages(keys *credential.Locations, lines []string) (replaced []string) {
+	for i, line := range lines {
 		cut := keys.CutReferer(line)
 		if cut == line {
 			continue
 		}
-		if e.Referers == nil {
-			e.Referers = append(e.Referers, header[headerReferer]...)
+		if replaced == nil {
+			replaced = append(replaced, lines...)
 		}
-		e.Referers[i] = cut
+		replaced[i] = cut
 	}
-	e.Offer = credential.OfferOf(header)
-	return e
+	return replaced
 }
 
 // wireTarget writes a target of which the path may have bytes that may be in no line of HTTP. No query that is allowed has any.

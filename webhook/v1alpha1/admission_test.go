@@ -316,6 +316,7 @@ var _ = Describe("Admission", func() {
 	It("warns of keys that a change of their Group blocks", func(ctx SpecContext) {
 		g := w.CreateGroup(ctx)
 		w.CreateKey(ctx)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name, k.Spec.Revoked = "ended", ptr.To(true) }) // it was not accepted before
 		user, heard := testenv.As("jane")
 		Eventually(func(inner Gomega) {
 			heard.Texts = nil

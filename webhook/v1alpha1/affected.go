@@ -46,7 +46,7 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		subject := grant.ForKey(key, labels)
 		was, is := grant.Grant(subject, old), grant.Grant(subject, group)
 		switch refusal := lifecycle.Refusal(key, is); {
-		case refusal != nil && lifecycle.Refusal(key, was) == nil:
+		case refusal != nil && lifecycle.Counts(key) && lifecycle.Refusal(key, was) == nil:
 			orphaned.add(group, key, refusal)
 		case is.Problem != nil && refusal == nil && is.LessThan(was):
 			narrowed.add(group, key, is.Narrowed())

@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
@@ -121,8 +122,17 @@ func (w *groups) ValidateDelete(ctx context.Context, group *v1alpha1.Group) (adm
 		return nil, err
 	}
 	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
-	if err != nil || len(keys) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return admission.Warnings{fmt.Sprintf("%d ApiKeys of the Group are no longer accepted", len(keys))}, nil
+	n := 0
+	for i := range keys {
+		if lifecycle.Counts(&keys[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return admission.Warnings{fmt.Sprintf("%d ApiKeys of the Group are no longer accepted", n)}, nil
 }

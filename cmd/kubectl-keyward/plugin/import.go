@@ -9,16 +9,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -27,6 +25,8 @@ const (
 	importCreated   = "created"
 	importWould     = "would be created"
 	importExists    = "exists"
+	importRevoked   = "exists, and was revoked"
+	importOver      = "exists, and has expired"
 	importExpired   = "left out: it has expired"
 	importFailed    = "failed"
 	importNotTried  = "not tried"
@@ -42,6 +42,8 @@ type importResult struct {
 	Result    string `json:"result"`
 	Accepted  bool   `json:"accepted,omitempty"`
 	Error     string `json:"error,omitempty"`
+
+	refused bool // somebody has to act, or it has ended: waiting is of no use
 }
 
 // importReport is the document that import prints.
@@ -60,6 +62,7 @@ type importRun struct {
 	waiting          patience
 	file             importFile
 	existing         map[client.ObjectKey]*v1alpha1.ApiKey
+	imported         map[keyformat.Digest]client.ObjectKey // the existing ApiKey that is imported by a hash
 }
 
 func (a *app) importKeys() *cobra.Command {
@@ -83,6 +86,10 @@ is, so that the command can be repeated after an interruption. Nothing is create
 				return usagef("--from: name the file, or write - for standard input")
 			case r.manifests && r.apply:
 				return usagef("write --manifests or --apply, and not both")
+			case r.defaults.group != "":
+				if _, err := parseImportGroup(r.defaults.group); err != nil {
+					return usagef("--group: %w", err)
+				}
 			}
 			return nil
 		},
@@ -92,7 +99,7 @@ is, so that the command can be repeated after an interruption. Nothing is create
 	flags.StringVar(&r.from, "from", "", "CSV file with a line for each key; - is standard input")
 	flags.BoolVar(&r.apply, "apply", false, "create the ApiKeys")
 	flags.BoolVar(&r.manifests, "manifests", false, "print the ApiKeys as YAML, for Git, and ask no cluster")
-	flags.StringVar(&r.defaults.group, "group", "", "the Group of keys whose line names none")
+	flags.StringVar(&r.defaults.group, "group", "", "the Group of keys whose line names none, or its namespace, / and its name")
 	flags.StringSliceVar(&r.defaults.projects, "project", nil, "a project of keys whose line names none; may be repeated")
 	flags.StringVar(&r.defaults.lifetime, "expires-after", "", "the lifetime of keys whose line says nothing, such as 90d; default: that of the Group")
 	flags.BoolVar(&r.waiting.wait, "wait", true, "with --apply, wait until validation servers accept the keys")
@@ -118,6 +125,7 @@ func (r *importRun) run(ctx context.Context) error {
 	if err := r.findExisting(ctx, s); err != nil {
 		return err
 	}
+	r.checkHashes(report)
 	if err := r.checkSlots(ctx, s, report); err != nil {
 		return err
 	}
@@ -196,8 +204,14 @@ func (r *importRun) list(ctx context.Context, s *session, use func(*v1alpha1.Api
 }
 
 func (r *importRun) findExisting(ctx context.Context, s *session) error {
-	r.existing = map[client.ObjectKey]*v1alpha1.ApiKey{}
-	return r.list(ctx, s, func(key *v1alpha1.ApiKey) { r.existing[client.ObjectKeyFromObject(key)] = key })
+	r.existing, r.imported = map[client.ObjectKey]*v1alpha1.ApiKey{}, map[keyformat.Digest]client.ObjectKey{}
+	return r.list(ctx, s, func(key *v1alpha1.ApiKey) {
+		name := client.ObjectKeyFromObject(key)
+		r.existing[name] = key
+		if digest, problem := lifecycle.ImportDigest(key); lifecycle.ImportsDigest(key) && problem == nil {
+			r.imported[digest] = name
+		}
+	})
 }
 
 // pending returns the rows that an ApiKey is to be created for, by their Groups.
@@ -213,6 +227,18 @@ func (r *importRun) pending() map[client.ObjectKey][]*importRow {
 		of[group] = append(of[group], row)
 	}
 	return of
+}
+
+// checkHashes finds out before anything is created which hashes are those of other ApiKeys, as far as the API shows it: of a key that the
+// manager has minted, or whose hash is not in spec any more, and of one that was deleted, only the manager knows.
+func (r *importRun) checkHashes(report *importReport) {
+	for i := range r.file.rows {
+		row := &r.file.rows[i]
+		if other, is := r.imported[row.digest]; is && other != client.ObjectKeyFromObject(row.key) {
+			report.Problems = append(report.Problems, importProblem{row.line, columnSHA256,
+				fmt.Sprintf("ApiKey %s has the same hash; each key has one ApiKey: leave the line out", other)})
+		}
+	}
 }
 
 // checkSlots finds out before anything is created whether the Groups exist and have room for all keys: admission sees one key
@@ -308,41 +334,10 @@ func (r *importRun) create(ctx context.Context, s *session, row *importRow) impo
 		return fail(errors.New("column name: there is an ApiKey of that name that is not imported by a hash; choose another name"))
 	case problem != nil || digest != row.digest:
 		return fail(errors.New("column name: there is an ApiKey of that name with another hash; choose another name"))
+	case lifecycle.Revoked(existing):
+		result.Result = importRevoked
+	case !lifecycle.Counts(existing):
+		result.Result = importOver
 	}
 	return result
-}
-
-// awaitAccepted waits until validation servers accept the keys, and notes which they do not.
-func (r *importRun) awaitAccepted(ctx context.Context, s *session, results []importResult) {
-	waiting := map[client.ObjectKey]*importResult{}
-	for i := range results {
-		if result := &results[i]; result.Result == importCreated || result.Result == importExists {
-			waiting[client.ObjectKey{Namespace: result.Namespace, Name: result.Name}] = result
-		}
-	}
-	total, reasons := len(waiting), map[client.ObjectKey]string{}
-	err := wait.PollUntilContextTimeout(ctx, time.Second, r.waiting.timeout, true, func(ctx context.Context) (bool, error) {
-		err := r.list(ctx, s, func(key *v1alpha1.ApiKey) {
-			name := client.ObjectKeyFromObject(key)
-			result := waiting[name]
-			accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
-			switch {
-			case result == nil || accepted == nil:
-			case accepted.Status == metav1.ConditionTrue:
-				result.Accepted = true
-				delete(waiting, name)
-			default:
-				reasons[name] = accepted.Reason + ": " + accepted.Message
-			}
-		})
-		r.narrate("%d of %d keys are accepted", total-len(waiting), total)
-		return err == nil && len(waiting) == 0, nil // another list may succeed
-	})
-	if err == nil {
-		return
-	}
-	for name, result := range waiting {
-		result.Error = or(reasons[name], "the manager has not looked at it yet") + fmt.Sprintf("; it is created, and not accepted after %s",
-			model.Duration(r.waiting.timeout))
-	}
 }

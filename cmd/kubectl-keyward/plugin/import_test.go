@@ -134,6 +134,10 @@ func TestImportRefusesFiles(t *testing.T) {
 		"name\n":                  "there is no column sha256",
 		"name,name,sha256\n":      "the column name is there twice",
 		"name,sha256\n":           "there is no key below the names of the columns",
+		"sep=,\nname,sha256\n":    "leave out the line sep=",
+		"name,sha256\ra,b\r":      "end lines by LF or CR LF",
+		"\xff\xfen\x00a\x00":      "save the file as CSV in UTF-8",
+		"\xfe\xff\x00n\x00a":      "save the file as CSV in UTF-8",
 		"sk_live_x,sha256\n":      "the first line has the names of the columns",
 		"name,sha256\n\"a\"b,c\n": "line 2 is no CSV",
 	} {
@@ -214,4 +218,59 @@ func FuzzImportFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestImportDoesNotWaitInVain: a key that has ended, or that somebody has to act for, is reported at once; the timeout is longer than
+// the test may take.
+func TestImportDoesNotWaitInVain(t *testing.T) {
+	obey(t, server(t, "edge-1"))
+	key := grown(t, mounted)
+	flags := []string{"--group", key.Name, "--project", "default", "--timeout", "25s"}
+	file := keysFile(t, "name,sha256", "vain-a,"+hashHex("vain-a of the old platform"))
+	apply := append([]string{"import", "--apply", "--from", file}, flags...)
+	inLive(t, "", apply...).expect(t, 0, "live/vain-a created, accepted")
+	inLive(t, "", "revoke", "vain-a", "--yes").expect(t, 0)
+	inLive(t, "", apply...).expect(t, 0, "live/vain-a exists, and was revoked").lacks(t, "not accepted after")
+
+	taken := keysFile(t, "name,sha256", "vain-b,"+hashHex(text(t, key)))
+	inLive(t, "", append([]string{"import", "--apply", "--from", taken}, flags...)...).expect(t, ExitRefused,
+		"live/vain-b created: ImportRefused: ", "is the key of").lacks(t, "not accepted after")
+
+	// The same hash under another name: the dry run knows those that are imported in the namespaces of the file.
+	again := keysFile(t, "name,sha256", "vain-c,"+hashBase64("vain-a of the old platform"))
+	inLive(t, "", append([]string{"import", "--from", again}, flags...)...).expect(t, ExitUsage,
+		"line 2, column sha256: ApiKey live/vain-a has the same hash; each key has one ApiKey")
+}
+
+func TestImportOfWhatHasExpired(t *testing.T) {
+	namespace(t, "expired-imports")
+	object(t, "expired-imports", "old", func(k *v1alpha1.ApiKey) {
+		k.Spec.ImportFrom = &v1alpha1.ImportSource{SHA256: hashHex("old")}
+		k.Status.State = v1alpha1.KeyExpired
+	})
+	file := keysFile(t, "name,sha256,expiresAt", "old,"+hashHex("old")+",2020-01-01")
+	keyward(t, "", "-n", "expired-imports", "import", "--apply", "--from", file, "--group", "g", "--project", "p", "--timeout", "10s").expect(t, 0,
+		"expired-imports/old exists, and has expired").lacks(t, "not accepted after")
+}
+
+// TestImportGroupFlag: the flag is read as the column is.
+func TestImportGroupFlag(t *testing.T) {
+	row := "name,sha256,projects\na," + hashHex("a") + ",p\n"
+	inLive(t, row, "import", "--from", "-", "--manifests", "--group", "tenants/g").expect(t, 0, "namespace: tenants", "name: g")
+	inLive(t, row, "import", "--from", "-", "--manifests", "--group", "a/b/c").expect(t, ExitUsage,
+		"--group: write the name of a Group, or its namespace, / and its name")
+}
+
+// TestImportContradictions: the order of the columns decides nothing.
+func TestImportContradictions(t *testing.T) {
+	for _, content := range []string{
+		"name,sha256,expiresAfter,expiresAt\na," + hashHex("a") + ",Never,2099-01-01\n",
+		"name,sha256,expiresAt,expiresAfter\na," + hashHex("a") + ",2099-01-01,Never\n",
+	} {
+		inLive(t, content, "import", "--from", "-", "--manifests", "--group", "g", "--project", "p", "--expires-after", "30d").expect(t, ExitUsage,
+			"line 2, column expiresafter: expiresAt is there, too; leave one of them empty")
+	}
+	// The flag is a default, and no contradiction.
+	inLive(t, "name,sha256,expiresAt\na,"+hashHex("a")+",2099-01-01\n", "import", "--from", "-", "--manifests", "--group", "g", "--project", "p",
+		"--expires-after", "30d").expect(t, 0, "2099-01-01").lacks(t, "expiresAfter")
 }

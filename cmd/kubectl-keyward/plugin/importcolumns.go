@@ -25,22 +25,24 @@ const (
 	columnPreview  = "preview"
 	columnGroup    = "group"
 	columnProjects = "projects"
+
+	columnExpiresAfter = "expiresafter"
 )
 
 // importColumns are the columns that a file may have, and how each is read. A field is not empty, unless the column is required.
 var importColumns = map[string]func(*importFile, *importRow, string) error{
-	columnName:      readImportName,
-	columnSHA256:    readImportHash,
-	columnPreview:   readImportPreview,
-	columnGroup:     readImportGroup,
-	columnProjects:  readImportProjects,
-	"namespace":     readImportNamespace,
-	"permissions":   readImportPermissions,
-	"description":   readImportDescription,
-	"expiresat":     readImportExpiresAt,
-	"expiresafter":  readImportExpiresAfter,
-	"rotationevery": readImportEvery,
-	"labels":        readImportLabels,
+	columnName:         readImportName,
+	columnSHA256:       readImportHash,
+	columnPreview:      readImportPreview,
+	columnGroup:        readImportGroup,
+	columnProjects:     readImportProjects,
+	"namespace":        readImportNamespace,
+	"permissions":      readImportPermissions,
+	"description":      readImportDescription,
+	"expiresat":        readImportExpiresAt,
+	columnExpiresAfter: readImportExpiresAfter,
+	"rotationevery":    readImportEvery,
+	"labels":           readImportLabels,
 }
 
 func columnNames() string {
@@ -79,16 +81,21 @@ func readImportPreview(_ *importFile, row *importRow, field string) error {
 	return nil
 }
 
-func readImportGroup(_ *importFile, row *importRow, field string) error {
-	namespace, name, has := strings.Cut(field, "/")
+func readImportGroup(_ *importFile, row *importRow, field string) (err error) {
+	row.key.Spec.GroupRef, err = parseImportGroup(field)
+	return err
+}
+
+// parseImportGroup reads the name of a Group, or its namespace, '/' and its name.
+func parseImportGroup(text string) (ref v1alpha1.GroupReference, err error) {
+	namespace, name, has := strings.Cut(text, "/")
 	if !has {
-		namespace, name = "", field
+		namespace, name = "", text
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 || has && len(validation.IsDNS1123Label(namespace)) > 0 {
-		return errors.New("write the name of a Group, or its namespace, / and its name")
+		return ref, errors.New("write the name of a Group, or its namespace, / and its name")
 	}
-	row.key.Spec.GroupRef = v1alpha1.GroupReference{Name: name, Namespace: namespace}
-	return nil
+	return v1alpha1.GroupReference{Name: name, Namespace: namespace}, nil
 }
 
 func readImportNamespace(_ *importFile, row *importRow, field string) error {
@@ -137,19 +144,16 @@ func readImportExpiresAt(f *importFile, row *importRow, field string) error {
 		return errors.New("write an instant such as 2027-01-31T12:00:00Z, or a day such as 2027-01-31")
 	}
 	at = at.UTC().Truncate(time.Second)
-	row.key.Spec.ExpiresAt, row.key.Spec.ExpiresAfter = &metav1.Time{Time: at}, ""
+	row.key.Spec.ExpiresAt = &metav1.Time{Time: at}
 	row.expired = !at.After(f.now.Time)
 	return nil
 }
 
 func readImportExpiresAfter(_ *importFile, row *importRow, field string) error {
-	if row.key.Spec.ExpiresAt != nil {
-		return errors.New("expiresAt is there, too; leave one of them empty")
-	}
 	if _, err := grant.ParseDuration(v1alpha1.Duration(field)); err != nil && field != string(v1alpha1.LifetimeNever) {
 		return errors.New("write a duration such as 90d, or Never")
 	}
-	row.key.Spec.ExpiresAfter = v1alpha1.Lifetime(field)
+	row.expiresAfter = v1alpha1.Lifetime(field)
 	return nil
 }
 

@@ -28,6 +28,8 @@ type importRow struct {
 	key     *v1alpha1.ApiKey
 	digest  keyformat.Digest
 	expired bool
+
+	expiresAfter v1alpha1.Lifetime // of the column; that of the key may be of a flag
 }
 
 // importProblem is what is wrong with one field of the file. It never has the content of a field that may be a key.
@@ -78,6 +80,9 @@ func (f *importFile) read(from io.Reader) error {
 	if mark, err := in.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" {
 		_, _ = in.Discard(len(mark)) // it is buffered
 	}
+	if mark, err := in.Peek(2); err == nil && (string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff") {
+		return errors.New("the file is in UTF-16: save the file as CSV in UTF-8")
+	}
 	reader := csv.NewReader(in)
 	reader.ReuseRecord, reader.TrimLeadingSpace, reader.FieldsPerRecord = true, true, -1
 	header, err := reader.Read()
@@ -123,6 +128,10 @@ func (f *importFile) readHeader(header []string) error {
 	for _, name := range header {
 		name = strings.ToLower(strings.TrimSpace(name))
 		switch _, known := importColumns[name]; {
+		case strings.HasPrefix(name, "sep="):
+			return errors.New("line 1: leave out the line sep=, which only Excel reads")
+		case strings.Contains(name, "\r"):
+			return errors.New("line 1: end lines by LF or CR LF, and not by CR alone")
 		case known && slices.Contains(f.columns, name):
 			return fmt.Errorf("line 1: the column %s is there twice", name)
 		case !known && len(header) == 1 && strings.ContainsAny(name, ";\t"):
@@ -174,11 +183,12 @@ func (f *importFile) newKey() *v1alpha1.ApiKey {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ApiKey"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.defaults.namespace},
 	}
-	key.Spec.GroupRef.Name = f.defaults.group
+	if f.defaults.group != "" {
+		key.Spec.GroupRef, _ = parseImportGroup(f.defaults.group) // the flag was checked
+	}
 	for _, project := range f.defaults.projects {
 		key.Spec.Projects = append(key.Spec.Projects, v1alpha1.ProjectName(project))
 	}
-	key.Spec.ExpiresAfter = v1alpha1.Lifetime(f.defaults.lifetime)
 	key.Spec.ImportFrom = &v1alpha1.ImportSource{}
 	return key
 }
@@ -186,11 +196,17 @@ func (f *importFile) newKey() *v1alpha1.ApiKey {
 // requireRest reports what neither the row nor a flag says, and what contradicts itself.
 func (f *importFile) requireRest(row *importRow) {
 	spec := &row.key.Spec
+	if spec.ExpiresAfter = row.expiresAfter; row.expiresAfter == "" && spec.ExpiresAt == nil {
+		spec.ExpiresAfter = v1alpha1.Lifetime(f.defaults.lifetime)
+	}
 	if spec.GroupRef.Name == "" {
 		f.problem(row.line, columnGroup, "it is empty; name the Group, or add --group")
 	}
 	if len(spec.Projects) == 0 {
 		f.problem(row.line, columnProjects, "it is empty; name a project, or add --project")
+	}
+	if spec.ExpiresAt != nil && row.expiresAfter != "" {
+		f.problem(row.line, columnExpiresAfter, "expiresAt is there, too; leave one of them empty")
 	}
 	if preview := spec.ImportFrom.Preview; preview != "" && keyformat.DigestOf(preview) == row.digest {
 		f.problem(row.line, columnPreview, "it is the whole key; write a few of its characters")

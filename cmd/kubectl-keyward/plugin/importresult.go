@@ -87,6 +87,9 @@ func (r *importRun) conclude(report *importReport) error {
 	if counts[importFailed]+counts[importNotTried] > 0 {
 		return fmt.Errorf("%s; run the command again to continue", summary)
 	}
+	if slices.ContainsFunc(report.Rows, func(row importResult) bool { return row.refused }) {
+		return refusedf("%s, and not all of them will be accepted: the lines above say why", summary)
+	}
 	if slices.ContainsFunc(report.Rows, func(row importResult) bool { return row.Error != "" }) {
 		return coded{ExitTimeout, fmt.Errorf("%s, and not all of them are accepted", summary)}
 	}

@@ -18,6 +18,9 @@ func (r *reply) replaceExposed(exposed *httpapi.Exposed) {
 	if exposed.Referers != nil {
 		r.set = append(r.set, httpapi.Header{Name: "Referer", Value: strings.Join(exposed.Referers, ", ")})
 	}
+	for _, page := range exposed.Pages {
+		r.set = append(r.set, httpapi.Header{Name: page.Name, Value: strings.Join(page.Lines, ", ")})
+	}
 	switch offer := &exposed.Offer; {
 	case !offer.Changed:
 	case offer.Pass == "":

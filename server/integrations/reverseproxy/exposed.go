@@ -12,6 +12,9 @@ func replaceExposed(header http.Header, exposed *httpapi.Exposed) {
 	if exposed.Referers != nil {
 		header["Referer"] = exposed.Referers
 	}
+	for _, page := range exposed.Pages {
+		header[page.Name] = page.Lines
+	}
 	switch offer := &exposed.Offer; {
 	case !offer.Changed:
 	case offer.Pass == "":

@@ -98,7 +98,7 @@ func (s *stripe) Send(ctx context.Context, records []sinks.Record) (rejected int
 		}
 		header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Idempotency-Key": {event.ID}}
 		text, err := s.post(ctx, header, []byte(form.Encode()))
-		if err != nil && !(refusedBy(err) && isStripeDuplicate(text)) {
+		if err != nil && (!refusedBy(err) || !isStripeDuplicate(text)) {
 			return 0, err
 		}
 	}
@@ -167,7 +167,7 @@ func (l *lago) Send(ctx context.Context, records []sinks.Record) (rejected int, 
 	}
 	text, err := l.post(ctx, http.Header{"Content-Type": {"application/json"}}, body)
 	// Of a batch with some that Lago has, it takes none: each is asked for then, until this one is alone.
-	if err != nil && !(len(events) == 1 && refusedBy(err) && isLagoDuplicate(text)) {
+	if err != nil && (len(events) > 1 || !refusedBy(err) || !isLagoDuplicate(text)) {
 		return 0, err
 	}
 	return rejected, nil

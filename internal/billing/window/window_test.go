@@ -203,17 +203,20 @@ func TestProcessDies(t *testing.T) {
 			restart()
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"use":  func(*rapid.T) { addTo(now) },
-			"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50*60).Draw(t, "minutes")) * time.Minute); addTo(now) },
+			"use": func(*rapid.T) { addTo(now) },
+			"wait": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(1, 50*60).Draw(t, "minutes")) * time.Minute)
+				addTo(now)
+			},
 			"late": func(*rapid.T) {
 				if len(order) > 1 {
 					before, _ := quotaledger.ParsePeriod(order[len(order)-2])
 					addTo(before.Begin())
 				}
 			},
-			"close":             func(*rapid.T) { window.Close(memory, all(), now); persisted = copyOf(t, memory) },
-			"die before it is ": func(*rapid.T) { window.Close(memory, all(), now); restart() },
-			"send":              func(t *rapid.T) { send(rapid.SampledFrom(names).Draw(t, "to"), rapid.IntRange(1, 20).Draw(t, "most")) },
+			"close":           func(*rapid.T) { window.Close(memory, all(), now); persisted = copyOf(t, memory) },
+			"die before then": func(*rapid.T) { window.Close(memory, all(), now); restart() },
+			"send":            func(t *rapid.T) { send(rapid.SampledFrom(names).Draw(t, "to"), rapid.IntRange(1, 20).Draw(t, "most")) },
 		})
 		// The last process lives on.
 		for range 4 {

@@ -46,7 +46,9 @@ func TestReportsHideTheText(t *testing.T) {
 	}
 	for _, text := range []string{minted.Reveal(), "legacy-0123456789.abcdef"} {
 		digest := keyformat.DigestOf(text)
-		for _, named := range []string{fmt.Sprintf(`"token":%q`, text), fmt.Sprintf(`"token":%q`, " "+text+"\r\n"), fmt.Sprintf(`"sha256":%q`, digest.String()[len("sha256:"):])} {
+		for _, named := range []string{
+			fmt.Sprintf(`"token":%q`, text), fmt.Sprintf(`"token":%q`, " "+text+"\r\n"), fmt.Sprintf(`"sha256":%q`, digest.String()[len("sha256:"):]),
+		} {
 			body := fmt.Sprintf(`[{%s,"url":"https://git.example/search/%s/x","source":%q,"type":%q}]`, named, text, text, text[:5]+" "+text[5:])
 			all, err := parseReports([]byte(body))
 			if err != nil {

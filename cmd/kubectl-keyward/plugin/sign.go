@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
@@ -71,6 +72,10 @@ func (s *signing) claims(now time.Time) (urltoken.Claims, error) {
 	if err != nil || s.url == "" || !strings.HasPrefix(parsed.EscapedPath(), "/") {
 		return urltoken.Claims{}, usagef("--url: give the whole URL to sign, with a path, such as https://cdn.acme.example/videos/intro.mp4")
 	}
+	if parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Hostname() == "" || parsed.User != nil {
+		return urltoken.Claims{},
+			usagef("--url: give the whole URL, with a host and without a user, such as https://cdn.acme.example/videos/intro.mp4")
+	}
 	if s.expires < time.Second || s.expires > urltoken.MaxLifetime {
 		return urltoken.Claims{}, usagef("--expires: a signed URL is good for 1s to 24h")
 	}
@@ -81,7 +86,26 @@ func (s *signing) claims(now time.Time) (urltoken.Claims, error) {
 	if claims.Path == "" {
 		claims.Path = parsed.EscapedPath()
 	}
-	return claims, nil
+	return claims, checkSignedPath(parsed.EscapedPath(), claims.Path)
+}
+
+// checkSignedPath returns an error if validation servers refuse the path of the URL, or if it is not below the signed one, however
+// their content servers read paths.
+func checkSignedPath(requested, signed string) error {
+	reading := routing.Reading{Parameters: true}
+	path, err := reading.Path(requested)
+	if err != nil {
+		return usagef("--url: validation servers refuse this path, because two readers could disagree about it: %w", err)
+	}
+	below, err := reading.Path(signed)
+	if err != nil {
+		return usagef("--path: validation servers refuse this path, because two readers could disagree about it: %w", err)
+	}
+	path, below = strings.ToLower(path), strings.ToLower(below) // some ignore the case
+	if path != below && !strings.HasPrefix(path, strings.TrimSuffix(below, "/")+"/") {
+		return usagef("--path: the path of the URL is not below it; sign for a part of that path")
+	}
+	return nil
 }
 
 // signingKey returns the text of the key, and completes the claims.

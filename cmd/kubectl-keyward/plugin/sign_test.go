@@ -28,13 +28,20 @@ func TestSignedClaims(t *testing.T) {
 		"no time":             {func(s *signing) { s.expires = 0 }, ""},
 		"no URL":              {func(s *signing) { s.url = "" }, ""},
 		"no path":             {func(s *signing) { s.url = "https://cdn.acme.example" }, ""},
+		"a path elsewhere":    {func(s *signing) { s.path = "/elsewhere/" }, ""},
+		"a longer name":       {func(s *signing) { s.path = "/videos/a" }, ""},
+		"two readers":         {func(s *signing) { s.url = "https://cdn.acme.example/a/../v" }, ""},
+		"a path parameter":    {func(s *signing) { s.url = "https://cdn.acme.example/a;b/v?x=1" }, "/a;b/v"},
+		"no host":             {func(s *signing) { s.url = "/videos/a" }, ""},
+		"no scheme":           {func(s *signing) { s.url = "//cdn.acme.example/videos/a" }, ""},
+		"a user":              {func(s *signing) { s.url = "https://user:pw@cdn.acme.example/videos/a" }, ""},
 		"a URL that is none":  {func(s *signing) { s.url = "://" }, ""},
 		"no project":          {func(s *signing) { s.project, s.stdin = "", true }, ""},
 	} {
 		asked := good
 		c.change(&asked)
 		claims, err := asked.claims(at)
-		if (err == nil) != (c.path != "") || claims.Path != c.path {
+		if (err == nil) != (c.path != "") || err == nil && claims.Path != c.path {
 			t.Errorf("%s: %+v, %v", name, claims, err)
 		}
 		if err != nil {

@@ -123,8 +123,8 @@ test: bin/devcluster ## Run all tests, as CI does
 COUNTED := Quota|Usage|Bytes|RateLimit
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
-	go test $(RACE) -count=1 -timeout 20m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 20m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
+	go test $(RACE) -count=1 -timeout 30m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
+	go test $(RACE) -count=1 -timeout 30m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
 
 # In a module of its own, without the race detector: that would compile all of Helm once more.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/pires/go-proxyproto"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/certfiles"
 	"github.com/keyward-dev/keyward/server/http1"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/options"
 )
 

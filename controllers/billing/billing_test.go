@@ -165,7 +165,7 @@ func TestLabelled(t *testing.T) {
 	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}, checks: true}
 	keeper := billing.New(kept, groups, []string{"to-Lago"}, clk, funcr.New(func(_, args string) { t.Log(args) }, funcr.Options{}))
 	ctx, stop := context.WithCancel(t.Context())
-	stop() // it reads the outboxes, and closes nothing by itself
+	stop() // it reads the outboxes, and closes nothing on its own
 	if err := keeper.Start(ctx); err != nil {
 		t.Fatal(err)
 	}

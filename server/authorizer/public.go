@@ -3,7 +3,7 @@ package authorizer
 import (
 	"time"
 
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

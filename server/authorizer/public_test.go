@@ -11,7 +11,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

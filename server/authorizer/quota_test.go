@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // responder is a fast path for /fast, which responds to the id "wait" when it may. It is also the handler that does the

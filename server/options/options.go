@@ -14,11 +14,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/routing"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"

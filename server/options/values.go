@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // duration is flags.DurationVar with an error that contains a hint.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/awsauthorizer"
 	"github.com/keyward-dev/keyward/test/fixture"
 )

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 )
 

@@ -16,11 +16,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

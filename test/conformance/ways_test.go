@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/store"
 )

@@ -20,10 +20,10 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/http1"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 	"github.com/keyward-dev/keyward/test/fixture"

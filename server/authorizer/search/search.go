@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/internal/throttle"
 )
 
 // A unit of work keeps the budget busy for longer than the work takes, which is some two nanoseconds.

@@ -11,11 +11,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 const (

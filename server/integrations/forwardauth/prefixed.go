@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // headerRemoval names headers that Envoy removes from an allowed request, separated by commas. Envoy obeys it in the

@@ -3,9 +3,9 @@ package forwardauth
 import (
 	"net/http"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // What Traefik's middleware replacePath makes of a request: this path, with the client's query, and the client's path

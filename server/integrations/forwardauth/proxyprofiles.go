@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 )
 
 // proxyProfile is how one kind of proxy describes the original request. Nothing else is read, because only these

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 )
 
 // TestForwardedHeaders: a trusted proxy's list is kept and added to, anybody else's is replaced.

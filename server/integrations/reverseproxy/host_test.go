@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 	"pgregory.net/rapid"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // overHTTP2 sends a request unchanged, which clients of net/http would not.

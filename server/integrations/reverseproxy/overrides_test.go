@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // TestOverridesAreRemoved: of headers that could change the request, or say that it comes from elsewhere, the upstream

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // requestHeaders are the headers that a request may contain. Others are refused, since they would look as if they mattered.

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
+	"github.com/keyward-dev/keyward/internal/clientaddr"
+	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 

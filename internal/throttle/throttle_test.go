@@ -181,3 +181,16 @@ func BenchmarkFail(b *testing.B) {
 		})
 	}
 }
+
+// TestWindow: a window may be longer than a minute, and ends when it is over.
+func TestWindow(t *testing.T) {
+	throttle := New(Config{Failures: 2, Window: 15 * time.Minute, IPv6Prefix: 64})
+	throttle.FailTogether("jane", at(0))
+	throttle.FailTogether("jane", at(10*time.Minute))
+	if wait := throttle.FailTogether("jane", at(14*time.Minute)); wait != time.Minute {
+		t.Errorf("the third has to wait %v", wait)
+	}
+	if wait := throttle.FailTogether("jane", at(15*time.Minute)); wait != 0 {
+		t.Errorf("after the window it has to wait %v", wait)
+	}
+}

@@ -1,5 +1,5 @@
 // Package throttle counts failed attempts, or requests that need no key, by client address, in a table of fixed size: a flood of addresses takes no more
-// memory, and does not make the table forget the clients that fail most.
+// memory, and does not make the table forget the clients that fail most. Validation servers and the console share it.
 package throttle
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Window is how long failures are counted. It begins with the first failure.
+// Window is how long failures are counted, unless a Config says otherwise. It begins with the first failure.
 const Window = time.Minute
 
 // The table is divided into shards, each with a lock, and these into sets. A client belongs to one set. In total there is
@@ -26,6 +26,8 @@ const (
 type Config struct {
 	// Failures is how many a client may have within a Window; 0 is any number.
 	Failures int
+	// Window is how long failures are counted; 0 is the constant of that name.
+	Window time.Duration
 	// IPv6Prefix is how many bits of an IPv6 address distinguish clients: a client that has one address usually has all of
 	// its /64.
 	IPv6Prefix int
@@ -60,6 +62,9 @@ func New(config Config) *Throttle {
 	if config.Failures <= 0 {
 		return nil
 	}
+	if config.Window <= 0 {
+		config.Window = Window
+	}
 	return &Throttle{config: config, seed: maphash.MakeSeed()}
 }
 
@@ -88,7 +93,7 @@ func (t *Throttle) fail(hash uint64, now time.Time) time.Duration {
 	if shard.sets == nil {
 		shard.sets = new([setsPerShard]set)
 	}
-	slot := shard.sets[hash/shards%setsPerShard].find(hash, millis)
+	slot := shard.sets[hash/shards%setsPerShard].find(hash, millis, t.config.Window.Milliseconds())
 	if slot.failures >= int64(t.config.Failures) {
 		return time.Duration(slot.end-millis) * time.Millisecond
 	}
@@ -116,11 +121,11 @@ func Network(client netip.Addr, ipv6Prefix int) netip.Addr {
 
 // find returns the client's slot, with a new window if it has none. A new window replaces one that is over, or else the one
 // with the fewest failures, and among these the one that ends first.
-func (s *set) find(client uint64, now int64) *slot {
+func (s *set) find(client uint64, now, window int64) *slot {
 	free := &s[0]
 	for i := range s {
 		slot := &s[i]
-		if slot.isOver(now) {
+		if slot.isOver(now, window) {
 			slot.failures = 0
 			slot.end = 0
 		} else if slot.client == client {
@@ -130,15 +135,11 @@ func (s *set) find(client uint64, now int64) *slot {
 			free = slot
 		}
 	}
-	*free = newSlot(client, now)
+	*free = slot{client: client, end: now + window}
 	return free
 }
 
-func newSlot(client uint64, now int64) slot {
-	return slot{client: client, end: now + Window.Milliseconds()}
-}
-
 // isOver reports whether the window is over, or ends too late because the clock was turned back.
-func (s *slot) isOver(now int64) bool {
-	return s.end <= now || s.end > now+Window.Milliseconds()
+func (s *slot) isOver(now, window int64) bool {
+	return s.end <= now || s.end > now+window
 }

@@ -39,6 +39,8 @@ var exceptions = map[string]string{
 	"ClusterRole keyward-manager: delete grouplogs.keyward.dev":    "of segments that are older than logs are kept, after days",
 	"Role keyward-manager-namespace: delete grouplogs.keyward.dev": "the same",
 
+	"Role keyward-manager: get billingoutboxes.keyward.dev": "of one that somebody else has written",
+
 	"Role keyward-manager: delete secrets":                 "of revoked texts, when all in one of them have expired, after months",
 	"ClusterRole keyward-restart: patch statefulsets.apps": "the sample restarts a Deployment",
 	"ClusterRole keyward-restart: patch daemonsets.apps":   "the same",
@@ -147,7 +149,7 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.t.Helper()
 	t, setup := w.t, managerSetup{
 		elect: true, startupGrace: quick,
-		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks()),
+		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks(), "--billing-file="+w.writeBilling()),
 		// Without streaming lists, as against earlier API servers. The last manager has them.
 		environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c", "KUBE_FEATURE_WatchListClient=false"},
 	}
@@ -169,10 +171,12 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 		p.namespace = namespace
 		p.awaitKey(name, "ready", isReady)
 	}
+	billed := w.createBilled()
 	w.liveThroughKeys(v)
 	w.liveThroughSidecars("acme")
 	w.liveThroughTrust()
 	w.liveThroughDeletions()
+	w.liveThroughBilling(billed)
 	w.awaitSink("dev.keyward.key.minted.v1", "dev.keyward.key.rotated.v1", "dev.keyward.key.revoked.v1", "dev.keyward.key.deleted.v1")
 
 	m.stop(patience)
@@ -189,6 +193,49 @@ func (w *world) writeSinks() string {
 		w.t.Fatal(err)
 	}
 	return file
+}
+
+// writeBilling writes the file of a receiver of usage, which is a file.
+func (w *world) writeBilling() string {
+	w.t.Helper()
+	file := w.path("billing.yaml")
+	text := fmt.Sprintf("apiVersion: config.keyward.dev/v1alpha1\nkind: BillingConfiguration\nreceivers: [{name: ledger, type: File, path: %q}]\n",
+		w.path("usage.jsonl"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return file
+}
+
+// createBilled creates a Group that somebody pays for.
+func (w *world) createBilled() *v1alpha1.Group {
+	w.t.Helper()
+	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "billed"}}
+	group.Spec.Billing.Customer = "cus_1"
+	w.create(group)
+	return group
+}
+
+// liveThroughBilling has the outbox of the Group created, which happens once a minute, and changed and deleted with the Group.
+func (w *world) liveThroughBilling(group *v1alpha1.Group) {
+	w.t.Helper()
+	outboxes := func(n int) func() error {
+		return func() error {
+			list := &v1alpha1.BillingOutboxList{}
+			if err := w.admin.List(w.ctx, list); err != nil {
+				return err
+			}
+			if len(list.Items) != n {
+				return fmt.Errorf("there are %d", len(list.Items))
+			}
+			return nil
+		}
+	}
+	eventually(w.t, "an outbox", 2*patience, outboxes(1))
+	if err := w.admin.Delete(w.ctx, group); err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, "its deletion", 2*patience, outboxes(0))
 }
 
 // awaitSink waits until the sink has an event of each type.

@@ -26,14 +26,21 @@ func (k Kind) Full() string {
 	return "__Host-" + k.Name
 }
 
-// Set tells the browser to keep a value until it ends. Of two calls for one response, the second holds. It is an error, and nothing is set, if the
-// cookie is longer than MostBytes.
-func (k Kind) Set(w http.ResponseWriter, value string) error {
-	text := k.cookie(value).String()
-	if len(text) > MostBytes {
-		return fmt.Errorf("the cookie %s would have %d bytes, and browsers keep %d", k.Full(), len(text), MostBytes)
+// Check returns an error if the cookie would be longer than MostBytes with this value.
+func (k Kind) Check(value string) error {
+	if n := len(k.cookie(value).String()); n > MostBytes {
+		return fmt.Errorf("the cookie %s would have %d bytes, and browsers keep %d", k.Full(), n, MostBytes)
 	}
-	w.Header().Add("Set-Cookie", text)
+	return nil
+}
+
+// Set tells the browser to keep a value until it ends. Of two calls for one response, the second holds. It is the error of Check, and nothing is
+// set, if the cookie is too long.
+func (k Kind) Set(w http.ResponseWriter, value string) error {
+	if err := k.Check(value); err != nil {
+		return err
+	}
+	http.SetCookie(w, k.cookie(value))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package cookie_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestGet(t *testing.T) {
 		"__Host-a=v; __Host-a=v":                "",
 		"__Host-a=" + strings.Repeat("x", 4097): "",
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", header)
 		if got, ok := kind.Get(r); got != want || ok != (want != "") {
 			t.Errorf("Get of %.40q: %q, %v", header, got, ok)

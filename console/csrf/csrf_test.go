@@ -226,7 +226,7 @@ func TestOtherSites(t *testing.T) {
 			t.Errorf("%s with %v: %d, want %d", test.method, test.headers, w.Code, test.want)
 		}
 	}
-	r := httptest.NewRequest("POST", "/", nil)
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.Header[site] = []string{"same-origin", "cross-site"}
 	w := httptest.NewRecorder()
 	if b.server.ServeHTTP(w, r); w.Code != http.StatusForbidden {
@@ -291,7 +291,7 @@ func TestOnlyHosts(t *testing.T) {
 		"127.0.0.1:8080": 200, "localhost:8080": 200, "LocalHost:8080": 200,
 		"127.0.0.1": 421, "127.0.0.1:8081": 421, "evil.example:8080": 421, "localhost.evil.example:8080": 421, "localhost.:8080": 421, "": 421,
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
 		if served.ServeHTTP(w, r); w.Code != want {

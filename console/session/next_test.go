@@ -57,7 +57,7 @@ func FuzzLocalPath(f *testing.F) {
 			t.Fatalf("LocalPath(%q) = %q, and again %q", text, got, again)
 		}
 		w := httptest.NewRecorder()
-		http.Redirect(w, httptest.NewRequest("POST", "/sign-in", nil), got, http.StatusSeeOther)
+		http.Redirect(w, httptest.NewRequest(http.MethodPost, "/sign-in", nil), got, http.StatusSeeOther)
 		if to := w.Header().Get("Location"); !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") {
 			t.Fatalf("Redirect of %q leads to %q", got, to)
 		}

@@ -33,7 +33,7 @@ type browser struct {
 	session string
 	headers map[string]string
 	kept    url.Values // of the last form that was stale
-	reached bool       // whether the last request was let through
+	reached bool       // whether the last request was passed on
 }
 
 func newBrowser(t *testing.T, ring *keyring.Ring, clock func() time.Time) *browser {

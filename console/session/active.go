@@ -17,7 +17,7 @@ import (
 // ActiveFor is how long an active context is good. Role and tier are asked for again after half of it, so what the context says is at most this old.
 const ActiveFor = 30 * time.Minute
 
-// What Refused is told.
+// What Refused is given.
 var (
 	ErrNoActive   = errors.New("no Group is chosen, or the choice has expired")
 	ErrOtherGroup = errors.New("another Group was chosen since, in another tab")

@@ -165,7 +165,7 @@ func TestNobodySwitches(t *testing.T) {
 	}
 }
 
-// FuzzCookies sends any two cookies. Only those that were issued let anybody through.
+// FuzzCookies sends any two cookies. Only those that were issued are allowed.
 func FuzzCookies(f *testing.F) {
 	c := newConsole(f, keyring.Random(start()))
 	b := c.jane()

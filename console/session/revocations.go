@@ -19,22 +19,22 @@ type Revocations interface {
 // MostRevocations is how many sessions, and as many people, Memory keeps.
 const MostRevocations = 10_000
 
-// Memory keeps revocations in the process. Each is kept until what it ends would have ended by itself, at most 8 hours.
+// Memory keeps revocations in the process. Each is kept until what it ends would have ended, at most 8 hours.
 //
 // If there are too many, it forgets them, and ends every session that began before: nothing that was ended is ever good again.
 type Memory struct {
 	now func() time.Time
 
-	mu       sync.Mutex
-	sessions map[string]time.Time // until when they are kept
-	people   map[string]time.Time // before when they are ended
-	floor    time.Time            // everything that began then or before is ended
+	mu        sync.Mutex
+	sessions  map[string]time.Time // until when they are kept
+	people    map[string]time.Time // before when they are ended
+	allBefore time.Time            // everything that began then or before is ended
 }
 
-// NewMemory returns a Memory for which every session that began at floor or before has ended. The start of the process is one: what was ended
+// NewMemory returns a Memory for which every session that began at allBefore or before has ended. The start of the process is one: what was ended
 // before that is not known.
-func NewMemory(now func() time.Time, floor time.Time) *Memory {
-	return &Memory{now: now, floor: floor, sessions: map[string]time.Time{}, people: map[string]time.Time{}}
+func NewMemory(now func() time.Time, allBefore time.Time) *Memory {
+	return &Memory{now: now, allBefore: allBefore, sessions: map[string]time.Time{}, people: map[string]time.Time{}}
 }
 
 // Revoked returns no error.
@@ -45,7 +45,7 @@ func (m *Memory) Revoked(_ context.Context, name, session string, since time.Tim
 		return true, nil
 	}
 	before, ended := m.people[name]
-	return ended && !since.After(before) || !since.After(m.floor), nil
+	return ended && !since.After(before) || !since.After(m.allBefore), nil
 }
 
 // EndSession returns no error.
@@ -73,7 +73,7 @@ func (m *Memory) EndPerson(_ context.Context, name string, before time.Time) err
 	return nil
 }
 
-// makeRoom drops what has ended by itself; and if that is too little, everything.
+// makeRoom drops what has ended; and if that is too little, everything.
 func (m *Memory) makeRoom() {
 	if len(m.sessions) < MostRevocations && len(m.people) < MostRevocations {
 		return
@@ -93,7 +93,7 @@ func (m *Memory) makeRoom() {
 	if len(m.sessions) < MostRevocations*7/8 && len(m.people) < MostRevocations*7/8 {
 		return
 	}
-	m.floor = now
+	m.allBefore = now
 	clear(m.sessions)
 	clear(m.people)
 }

@@ -73,7 +73,7 @@ func New(config Config) (*Sessions, error) {
 	}, nil
 }
 
-// SignIn begins a session of a person, and ends the one that the request has. Its error says what the person can be told; then nothing was set.
+// SignIn begins a session of a person, and ends the one that the request has. Its error can be shown to the person; then nothing was set.
 func (s *Sessions) SignIn(w http.ResponseWriter, r *http.Request, c Claims) error {
 	if c.Name == "" {
 		return errors.New("the sign-in has no name")

@@ -39,7 +39,7 @@ type console struct {
 	roles   map[string]string // by Group; others are none of anybody's
 
 	handler http.Handler
-	of      *person.Person // who was let through, or nil
+	of      *person.Person // who was allowed, or nil
 	active  session.Active
 	refused error
 	ended   bool
@@ -103,7 +103,7 @@ func newConsoleOn(t testing.TB, ring *keyring.Ring, loopback bool) *console {
 
 func (c *console) clock() time.Time { return c.now }
 
-// Revoked, EndSession and EndPerson pass on to revoked, which tests exchange.
+// Revoked, EndSession and EndPerson pass on to revoked, which tests replace.
 func (c *console) Revoked(ctx context.Context, name, id string, since time.Time) (bool, error) {
 	return c.revoked.Revoked(ctx, name, id, since)
 }
@@ -243,7 +243,7 @@ func TestWhoCannotSignIn(t *testing.T) {
 	}
 }
 
-func TestLife(t *testing.T) {
+func TestHowLongASessionLasts(t *testing.T) {
 	t.Parallel()
 	const minute = time.Minute
 	for name, test := range map[string]struct {
@@ -415,7 +415,7 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConsole(t, ring)
-	b, away := c.jane(), c.jane()
+	b, absent := c.jane(), c.jane()
 	_, _ = b.do("POST", "/?switch=g1")
 	write(start().Add(time.Minute), "2")
 	c.now = start().Add(2 * time.Minute)
@@ -434,7 +434,7 @@ func TestRotation(t *testing.T) {
 	if err := ring.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if !b.isIn() || away.isIn() {
+	if !b.isIn() || absent.isIn() {
 		t.Error("the secret that is gone is known, or the newer one is not")
 	}
 }
@@ -471,7 +471,7 @@ func TestNoOtherCookieIsGood(t *testing.T) {
 		b.cookies = map[string]string{tokenName: issued[tokenName], activeName: issued[activeName]}
 		b.cookies[name] = string(changed)
 		if _, _ = b.do("GET", "/group"); (b.of != nil) != same {
-			t.Fatalf("%s with another character at %d: let through: %v", name, at, b.of != nil)
+			t.Fatalf("%s with another character at %d: allowed: %v", name, at, b.of != nil)
 		}
 	})
 }

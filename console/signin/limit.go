@@ -30,12 +30,12 @@ type Limiter struct {
 
 	mu        sync.Mutex
 	addresses *lru.Cache // of netip.Addr
-	accounts  *lru.Cache // of the SHA-256 of their names, so that a long name takes no more memory
+	names     *lru.Cache // of the SHA-256 of their names, so that a long name takes no more memory
 }
 
 // NewLimiter returns a Limiter that has counted nothing.
 func NewLimiter(now func() time.Time) *Limiter {
-	return &Limiter{now: now, addresses: lru.New(Most), accounts: lru.New(Most)}
+	return &Limiter{now: now, addresses: lru.New(Most), names: lru.New(Most)}
 }
 
 // attempts are the times of the last ones, in Unix nanoseconds; the next one replaces the oldest.
@@ -56,10 +56,10 @@ func (l *Limiter) Address(client netip.Addr) (wait time.Duration) {
 	return l.count(l.addresses, client)
 }
 
-// Account counts an attempt to sign in as somebody, as Address does. It is called as soon as the name is known: with OIDC and with tokens, that is after
+// Person counts an attempt to sign in as somebody, as Address does. It is called as soon as the name is known: with OIDC and with tokens, that is after
 // the proof was verified, and before a session begins.
-func (l *Limiter) Account(name string) (wait time.Duration) {
-	return l.count(l.accounts, sha256.Sum256([]byte(name)))
+func (l *Limiter) Person(name string) (wait time.Duration) {
+	return l.count(l.names, sha256.Sum256([]byte(name)))
 }
 
 func (l *Limiter) count(of *lru.Cache, key any) time.Duration {

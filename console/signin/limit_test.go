@@ -31,7 +31,7 @@ func TestNeverMoreInAnyWindow(t *testing.T) {
 					recent++
 				}
 			}
-			wait := l.Account("jane")
+			wait := l.Person("jane")
 			if (wait > 0) != (recent >= signin.Attempts) {
 				t.Fatalf("after %d attempts in the window, wait %s", recent, wait)
 			}
@@ -72,7 +72,7 @@ func TestWhoIsOneClient(t *testing.T) {
 		if wait := l.Address(two); (wait == signin.Window) != test.same || !test.same && wait != 0 {
 			t.Errorf("%q after %q: wait %s", test.two, test.one, wait)
 		}
-		if wait := l.Account(test.one); wait != 0 {
+		if wait := l.Person(test.one); wait != 0 {
 			t.Errorf("an account named like an address: wait %s", wait)
 		}
 	}
@@ -109,10 +109,10 @@ func TestAClockThatIsTurnedBack(t *testing.T) {
 	now := start()
 	l := signin.NewLimiter(func() time.Time { return now })
 	for range signin.Attempts {
-		l.Account("jane")
+		l.Person("jane")
 	}
 	now = now.Add(-24 * time.Hour)
-	if wait := l.Account("jane"); wait != 0 {
+	if wait := l.Person("jane"); wait != 0 {
 		t.Errorf("wait %s", wait)
 	}
 }
@@ -130,7 +130,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		for range signin.Attempts {
 			l.Address(address(i))
 		}
-		l.Account(strconv.Itoa(i))
+		l.Person(strconv.Itoa(i))
 	}
 	if l.Address(address(0)) != 0 {
 		t.Error("more addresses are counted than may be")

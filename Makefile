@@ -240,7 +240,7 @@ lint: bin/golangci-lint ## Lint all Go code, the API conventions and the vocabul
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (60s)
-	@{ grep -rl --include='*_test.go' '^func Fuzz' api internal pkg controllers server webhook test cmd 2>/dev/null || true; } | sort | while read -r file; do \
+	@{ grep -rl --include='*_test.go' '^func Fuzz' api internal pkg controllers server webhook test cmd console 2>/dev/null || true; } | sort | while read -r file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
 			echo "fuzz: $$target in $$(dirname "$$file")"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \

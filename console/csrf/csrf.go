@@ -1,228 +1,193 @@
-// Package csrf stops other sites from acting in the name of a person. A request that changes something must come from a page of the console,
-// by what the browser says of it, and must have a token that is bound to the session of the person.
+// Package csrf keeps other sites from doing something as a person who uses the console. Two independent checks have to be passed: what the browser
+// says of the page that sent a form, and a token in the form that only pages of the console can have.
 package csrf
 
 import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"mime"
 	"net/http"
+	"net/url"
 	"time"
 
+	"github.com/keyward-dev/keyward/console/cookie"
 	"github.com/keyward-dev/keyward/console/keyring"
-	"github.com/keyward-dev/keyward/console/refusal"
 )
+
+// Field is the name of the field with the token.
+const Field = "csrf"
+
+// MostFormBytes is how long the body of a form may be. The longest form of the console, a list of allowed domains, is well below it.
+const MostFormBytes = 64 << 10
 
 const (
-	// Field is the name of the field of a form that has the token.
-	Field = "csrf_token"
-	// Header has the token in requests of scripts.
-	Header = "X-Csrf-Token"
-
-	// MaxForm is how many bytes the body of a request with a form may have, if nothing has read it before.
-	MaxForm = 64 << 10
-
-	size = 32
+	cookieName = "keyward-csrf"
+	purpose    = "keyward.dev/console/csrf/v1"
 )
 
-// Config is what a Guard needs.
+// Config is what a Guard needs. All fields but Secrets and Loopback are required.
 type Config struct {
-	// Keys sign what binds a token to a session.
-	Keys *keyring.Ring
-	// Session returns the session of a request, or "" before the sign-in. It must have been verified.
-	Session func(*http.Request) string
-	// Page says why a request is refused.
-	Page refusal.Page
-	// Now is the clock.
-	Now func() time.Time
-	// Origins are those of the console, such as https://console.example.com, where a proxy changes Host and the browser says no Sec-Fetch-Site.
+	Ring *keyring.Ring
+	Now  func() time.Time
+	// Origins are those that the console is reached at, such as https://console.example. Browsers that do not say what sent a form have to send one
+	// of them.
 	Origins []string
-	// Plain is for a console on loopback without TLS: its cookies are without Secure, and so without the prefix __Host-.
-	Plain bool
+	// Session returns what identifies the sign-in, or "" before sign-in. A token is good for one of them.
+	Session func(*http.Request) string
+	// Stale answers a form of which the token is not good: because the person has signed in since, or the session is over, or keys were rotated. It
+	// shows the form again, with a new Token, and with what was typed. Kept is without the token and without Secrets.
+	Stale func(w http.ResponseWriter, r *http.Request, kept url.Values)
+	// Secrets are the names of fields that are not given to Stale.
+	Secrets []string
+	// Loopback is for a console on plain HTTP to the machine itself.
+	Loopback bool
 }
 
-// Guard issues and checks tokens.
+// Guard is safe for concurrent use.
 type Guard struct {
-	config     Config
-	protection *http.CrossOriginProtection
+	config Config
+	cookie cookie.Kind
 }
 
-// New returns a guard. An error is about an origin.
+// New returns an error if something required is missing.
 func New(config Config) (*Guard, error) {
-	if config.Keys == nil || config.Session == nil || config.Page == nil || config.Now == nil {
-		return nil, errors.New("csrf: Keys, Session, Page and Now are required")
+	if config.Ring == nil || config.Now == nil || len(config.Origins) == 0 || config.Session == nil || config.Stale == nil {
+		return nil, errors.New("csrf: Ring, Now, Origins, Session and Stale are required")
 	}
-	g := &Guard{config: config, protection: http.NewCrossOriginProtection()}
-	for _, origin := range config.Origins {
-		if err := g.protection.AddTrustedOrigin(origin); err != nil {
-			return nil, err
-		}
-	}
-	return g, nil
+	return &Guard{config: config, cookie: cookie.Kind{Name: cookieName, Loopback: config.Loopback}}, nil
 }
 
-type contextKey struct{}
-
-// Token returns the token for the forms of a page. It is different each time, so that a compressed page does not reveal it by its length.
-// Without Protect around the handler it is empty.
-func Token(ctx context.Context) string {
-	token, ok := ctx.Value(contextKey{}).([]byte)
-	if !ok {
-		return ""
-	}
-	mask := make([]byte, size, 2*size)
-	_, _ = rand.Read(mask) // it never fails
-	masked := make([]byte, size)
-	subtle.XORBytes(masked, mask, token)
-	return base64.RawURLEncoding.EncodeToString(append(mask, masked...))
-}
-
-// unmask returns the token in what Token has returned, or nil.
-func unmask(text string) []byte {
-	if len(text) != base64.RawURLEncoding.EncodedLen(2*size) {
-		return nil
-	}
-	both, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(both) != 2*size {
-		return nil
-	}
-	token := make([]byte, size)
-	subtle.XORBytes(token, both[:size], both[size:])
-	return token
-}
-
-// The names of the cookies.
-const (
-	cookieName    = "keyward-csrf"
-	preCookieName = "keyward-visit"
-	hostPrefix    = "__Host-"
-)
-
-func (g *Guard) name(of string) string {
-	if g.config.Plain {
-		return of
-	}
-	return hostPrefix + of
-}
-
-// Protect gives handlers a token for their forms, and refuses requests that change something unless they have it. A token that is not valid
-// is replaced: the page can show the form again, as it was filled in, with a new one.
+// Protect lets next answer what no other site has sent. Handlers have the fields of a form in r.PostForm.
+//
+// Of the methods that change something, only POST is served, and only with a body that a form without files has: pages need no other.
 func (g *Guard) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.protection.Check(r); err != nil {
-			refusal.Write(g.config.Page, w, r, refusal.Refusal{Kind: refusal.CrossSite})
+		if err := checkSite(r, g.config.Origins); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
-		binding := g.binding(w, r)
-		token, sent := g.fromCookie(r, binding)
-		if token == nil {
-			token = g.issue(w, binding)
+		nonce, known := g.nonce(r)
+		if !known {
+			_, _ = rand.Read(nonce[:]) // never fails
+			if err := g.cookie.Set(w, base64.RawURLEncoding.EncodeToString(nonce[:])); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, token))
-		if safe(r.Method) {
+		bound := append(nonce[:], g.config.Session(r)...) // the nonce has one length, so that no two pairs are equal
+		r = r.WithContext(context.WithValue(r.Context(), key{}, func() string { return g.mint(bound) }))
+		if isSafe(r.Method) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		given, ok := g.given(w, r)
-		if !ok {
+		if !readForm(w, r) {
 			return
 		}
-		if !sent || subtle.ConstantTimeCompare(unmask(given), token) != 1 {
-			stale := refusal.Refusal{Kind: refusal.FormStale, Token: Token(r.Context())}
-			if fromHere(r) { // or else it may be what another site has filled in
-				stale.Form = r.PostForm
-				stale.Form.Del(Field)
-			}
-			refusal.Write(g.config.Page, w, r, stale)
+		if !known || !g.good(bound, r.PostForm[Field]) {
+			g.config.Stale(w, r, g.kept(r.PostForm))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func safe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+type key struct{}
+
+// Token returns a token for the forms of the page that answers the request of this context. Each call returns another text, so that compressed pages
+// do not give it away. It is "" if the request is not protected.
+func Token(ctx context.Context) string {
+	if mint, ok := ctx.Value(key{}).(func() string); ok {
+		return mint()
+	}
+	return ""
 }
 
-// fromHere reports whether the browser says that a page of the console has sent the request. One that says nothing passes the
-// check before, and needs the token.
-func fromHere(r *http.Request) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "same-origin"
-	}
-	return r.Header.Get("Origin") != ""
-}
+const nonceBytes = 32
 
-// given returns the token that the request has: in a header, or in the form, which it parses. If it cannot, it responds.
-func (g *Guard) given(w http.ResponseWriter, r *http.Request) (string, bool) {
-	if r.PostForm == nil {
-		r.Body = http.MaxBytesReader(w, r.Body, MaxForm)
-	}
-	if err := r.ParseForm(); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			refusal.Write(g.config.Page, w, r, refusal.Refusal{Kind: refusal.TooLarge})
-			return "", false
-		}
-		r.PostForm = nil // a form that cannot be read has no token
-	}
-	if given := r.Header.Get(Header); given != "" {
-		return given, true
-	}
-	return r.PostForm.Get(Field), true
-}
-
-// binding returns what tokens are bound to: the session, or before the sign-in a random visit, whose cookie it sets.
-func (g *Guard) binding(w http.ResponseWriter, r *http.Request) string {
-	if session := g.config.Session(r); session != "" {
-		return "session\x00" + session
-	}
-	if visit, ok := one(r, g.name(preCookieName)); ok && len(visit) == base64.RawURLEncoding.EncodedLen(size) {
-		return "visit\x00" + visit
-	}
-	random := make([]byte, size)
-	_, _ = rand.Read(random) // it never fails
-	visit := base64.RawURLEncoding.EncodeToString(random)
-	g.set(w, preCookieName, visit)
-	return "visit\x00" + visit
-}
-
-// one returns the value of a cookie, unless there are two of that name.
-func one(r *http.Request, name string) (string, bool) {
-	cookies := r.CookiesNamed(name)
-	if len(cookies) != 1 {
-		return "", false
-	}
-	return cookies[0].Value, true
-}
-
-// issue makes a token, and sets its cookie: the token, and that it was made for the session.
-func (g *Guard) issue(w http.ResponseWriter, binding string) []byte {
-	token := make([]byte, size)
-	_, _ = rand.Read(token) // it never fails
-	g.set(w, cookieName, g.config.Keys.Sign(hostPrefix+cookieName, append(token, binding...), g.config.Now()))
-	return token
-}
-
-// fromCookie returns the token of the cookie, if it was made for the session.
-func (g *Guard) fromCookie(r *http.Request, binding string) ([]byte, bool) {
-	value, ok := one(r, g.name(cookieName))
+func (g *Guard) nonce(r *http.Request) (nonce [nonceBytes]byte, known bool) {
+	text, ok := g.cookie.Get(r)
 	if !ok {
-		return nil, false
+		return nonce, false
 	}
-	data, err := g.config.Keys.Verify(hostPrefix+cookieName, value)
-	if err != nil || len(data) < size || !hmac.Equal(data[size:], []byte(binding)) {
-		return nil, false
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) != nonceBytes {
+		return nonce, false
 	}
-	return data[:size:size], true
+	return [nonceBytes]byte(raw), true
 }
 
-func (g *Guard) set(w http.ResponseWriter, name, value string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: g.name(name), Value: value, Path: "/", Secure: !g.config.Plain, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode, // with Strict, a link on another site would make the forms in other tabs stale
-	})
+// mint returns random bytes, and the code of what the token is bound to with these added.
+func (g *Guard) mint(bound []byte) string {
+	_, secret := g.config.Ring.Newest(g.config.Now(), purpose)
+	token := make([]byte, 2*sha256.Size)
+	pad := token[:sha256.Size]
+	_, _ = rand.Read(pad) // never fails
+	subtle.XORBytes(token[sha256.Size:], pad, code(secret, bound))
+	return base64.RawURLEncoding.EncodeToString(token)
+}
+
+// good reports whether a form has one token, and it is bound to what the request has.
+func (g *Guard) good(bound []byte, tokens []string) bool {
+	if len(tokens) != 1 {
+		return false
+	}
+	token, err := base64.RawURLEncoding.Strict().DecodeString(tokens[0])
+	if err != nil || len(token) != 2*sha256.Size {
+		return false
+	}
+	got := make([]byte, sha256.Size)
+	subtle.XORBytes(got, token[:sha256.Size], token[sha256.Size:])
+	for _, secret := range g.config.Ring.All(purpose) {
+		if hmac.Equal(got, code(secret, bound)) {
+			return true
+		}
+	}
+	return false
+}
+
+func code(secret, bound []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(bound)
+	return mac.Sum(nil)
+}
+
+// readForm reads the fields of a form into r.PostForm, or answers why it does not.
+func readForm(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return false
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
+		http.Error(w, "the body is no form", http.StatusUnsupportedMediaType)
+		return false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, MostFormBytes)
+	err := r.ParseForm()
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		http.Error(w, "the form has more than 64 KiB", http.StatusRequestEntityTooLarge)
+		return false
+	}
+	if err != nil {
+		http.Error(w, "the form cannot be read", http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+func (g *Guard) kept(form url.Values) url.Values {
+	kept := make(url.Values, len(form))
+	for name, values := range form {
+		kept[name] = values
+	}
+	delete(kept, Field)
+	for _, name := range g.config.Secrets {
+		delete(kept, name)
+	}
+	return kept
 }

@@ -1,205 +1,145 @@
-// Package keyring seals and signs what the console gives to browsers. It has several keys at once, so that they can be replaced while people
-// are signed in: what one key has sealed can be read until the key is removed.
+// Package keyring has the secrets that the cookies of the console are protected with. They come from a Secret that is mounted as a folder, so that
+// they can be rotated while people are signed in, and so that all replicas of the console have the same.
 package keyring
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-const (
-	// KeySize is how many bytes a key has.
-	KeySize = 32
-	// MaxKeys is how many keys there may be at once.
-	MaxKeys = 16
-	// IDForm is the form of the ID of a key, in the layout of package time: the instant from which the key seals and signs.
-	IDForm = "20060102T150405Z"
+// Bytes is the length of a secret, and of each key that is derived from one.
+const Bytes = 32
 
-	format = "v1"
-)
+// Most is how many secrets a ring may have. What opens a cookie may try all of them.
+const Most = 16
 
-// ErrUnreadable is returned for a text that no key of the ring has made for this purpose. Why, is not said.
-var ErrUnreadable = errors.New("it was not made with a key of the console, or was changed")
+// Layout is how the id of a secret, which is the name of its file, says from when the secret is used to protect. A time that is some minutes ahead
+// lets all replicas read a secret before one of them uses it.
+const Layout = "20060102T150405Z"
 
-// Purpose separates what is sealed or signed for one thing from all other things: each has keys of its own. It is the name of a cookie.
-type Purpose string
-
-// Ring has keys. It is safe for concurrent use.
+// Ring is safe for concurrent use. It prints no secret.
 type Ring struct {
-	keys atomic.Pointer[[]key] // in ascending order of their instants
+	folder  string                   // empty: the secrets are not from files
+	secrets atomic.Pointer[[]secret] // by time, at least one
 }
 
-type key struct {
-	id     string
-	from   time.Time
-	secret [KeySize]byte
+type secret struct {
+	id   string
+	from time.Time
+	root []byte
 }
 
-// New returns a ring of keys by their IDs. There must be a key, and at most MaxKeys.
-func New(keys map[string][]byte) (*Ring, error) {
-	r := &Ring{}
-	return r, r.replace(keys)
-}
-
-// Random returns a ring with one new key, for a console that nothing outlives.
-func Random() *Ring {
-	secret := make([]byte, KeySize)
-	_, _ = rand.Read(secret) // it never fails
-	r, err := New(map[string][]byte{"19700101T000000Z": secret})
-	if err != nil {
-		panic(err) // the key above is valid
+// Read returns the secrets in the files of a folder. It is an error if there is none, if there are more than Most, or if a file has not Bytes bytes
+// or a name that is not of the Layout. Names that begin with a dot are ignored: mounted Secrets have such.
+func Read(folder string) (*Ring, error) {
+	r := &Ring{folder: folder}
+	if err := r.Reload(); err != nil {
+		return nil, err
 	}
+	return r, nil
+}
+
+// Random returns a ring with one new secret, for a console whose cookies end with its process.
+func Random(now time.Time) *Ring {
+	root := make([]byte, Bytes)
+	_, _ = rand.Read(root) // never fails
+	r := &Ring{}
+	r.secrets.Store(&[]secret{{id: now.UTC().Format(Layout), from: now, root: root}})
 	return r
 }
 
-func (r *Ring) replace(keys map[string][]byte) error {
-	if len(keys) == 0 {
-		return errors.New("there is no key; add one, of a name such as 20261127T120000Z")
+// Reload reads the folder again. After an error, the ring has the secrets that it had.
+func (r *Ring) Reload() error {
+	if r.folder == "" {
+		return nil
 	}
-	if len(keys) > MaxKeys {
-		return fmt.Errorf("there are %d keys, more than %d; remove the oldest", len(keys), MaxKeys)
+	files, err := os.ReadDir(r.folder)
+	if err != nil {
+		return fmt.Errorf("reading the secrets of cookies: %w", err)
 	}
-	sorted := make([]key, 0, len(keys))
-	for id, secret := range keys {
-		from, err := time.Parse(IDForm, id)
+	var secrets []secret
+	for _, file := range files {
+		if strings.HasPrefix(file.Name(), ".") {
+			continue
+		}
+		if len(secrets) == Most {
+			return fmt.Errorf("there are more than %d secrets of cookies", Most)
+		}
+		one, err := read(r.folder, file.Name())
 		if err != nil {
-			return fmt.Errorf("the key %q has no valid name; name it by the instant from which it is used, such as 20261127T120000Z", id)
+			return fmt.Errorf("the secret of cookies %q: %w", file.Name(), err)
 		}
-		if len(secret) != KeySize {
-			return fmt.Errorf("the key %s has %d bytes; it must have %d", id, len(secret), KeySize)
-		}
-		sorted = append(sorted, key{id: id, from: from, secret: [KeySize]byte(secret)})
+		secrets = append(secrets, one)
 	}
-	slices.SortFunc(sorted, func(a, b key) int { return a.from.Compare(b.from) })
-	r.keys.Store(&sorted)
+	if len(secrets) == 0 {
+		return errors.New("there is no secret of cookies")
+	}
+	slices.SortFunc(secrets, func(a, b secret) int { return a.from.Compare(b.from) })
+	r.secrets.Store(&secrets)
 	return nil
 }
 
-// current returns the key to seal and sign with: the latest whose instant has come. So all replicas change to a new key at one time, when all
-// have it. Before the instant of the first key, it is that one.
-func (r *Ring) current(now time.Time) *key {
-	keys := *r.keys.Load()
-	for i := len(keys) - 1; i > 0; i-- {
-		if !keys[i].from.After(now) {
-			return &keys[i]
+func read(folder, name string) (secret, error) {
+	from, err := time.Parse(Layout, name)
+	if err != nil || from.Format(Layout) != name {
+		return secret{}, fmt.Errorf("the name is no time like %s", Layout)
+	}
+	root, err := os.ReadFile(filepath.Join(folder, name))
+	if err != nil {
+		return secret{}, err
+	}
+	if len(root) != Bytes {
+		return secret{}, fmt.Errorf("it has %d bytes, not %d", len(root), Bytes)
+	}
+	return secret{name, from, root}, nil
+}
+
+// Newest returns the id of the newest secret whose time has come, and the key that is derived from it for a purpose. If no time has come, it is the
+// earliest secret.
+func (r *Ring) Newest(now time.Time, purpose string) (id string, key []byte) {
+	secrets := *r.secrets.Load()
+	newest := secrets[0]
+	for _, s := range secrets[1:] {
+		if !s.from.After(now) {
+			newest = s
 		}
 	}
-	return &keys[0]
+	return newest.id, newest.derive(purpose)
 }
 
-func (r *Ring) find(id string) *key {
-	keys := *r.keys.Load()
-	for i := range keys {
-		if keys[i].id == id {
-			return &keys[i]
+// Key returns the key for a purpose of the secret with an id, or false if the ring has no such secret.
+func (r *Ring) Key(id, purpose string) ([]byte, bool) {
+	for _, s := range *r.secrets.Load() {
+		if s.id == id {
+			return s.derive(purpose), true
 		}
 	}
-	return nil
+	return nil, false
 }
 
-// derive returns the key of a purpose and a use, so that no two share one.
-func (k *key) derive(use string, purpose Purpose) []byte {
-	derived, err := hkdf.Key(sha256.New, k.secret[:], nil, "keyward console "+format+" "+use+" "+string(purpose), KeySize)
+// All returns the keys of all secrets for a purpose.
+func (r *Ring) All(purpose string) [][]byte {
+	secrets := *r.secrets.Load()
+	keys := make([][]byte, len(secrets))
+	for i, s := range secrets {
+		keys[i] = s.derive(purpose)
+	}
+	return keys
+}
+
+func (s secret) derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, s.root, nil, purpose, Bytes)
 	if err != nil {
-		panic(err) // its length is constant, and valid
+		panic(err) // of a length that HKDF cannot give, which Bytes is not
 	}
-	return derived
-}
-
-func (k *key) aead(purpose Purpose) cipher.AEAD {
-	block, err := aes.NewCipher(k.derive("seal", purpose))
-	if err != nil {
-		panic(err) // its length is constant, and valid
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		panic(err) // the block is one of AES
-	}
-	return aead
-}
-
-// bound is what is authenticated in addition: the format, the key, and the purpose. None of them has a zero byte.
-func (k *key) bound(purpose Purpose) []byte {
-	return []byte(format + "\x00" + k.id + "\x00" + string(purpose))
-}
-
-// Seal encrypts data with AES-256-GCM, as text for a cookie.
-func (r *Ring) Seal(purpose Purpose, data []byte, now time.Time) string {
-	k := r.current(now)
-	return join(k.id, k.aead(purpose).Seal(nil, nil, data, k.bound(purpose)))
-}
-
-// Open returns what was sealed for a purpose, or ErrUnreadable.
-func (r *Ring) Open(purpose Purpose, text string) ([]byte, error) {
-	id, sealed, ok := split(text)
-	k := r.find(id)
-	if !ok || k == nil {
-		return nil, ErrUnreadable
-	}
-	data, err := k.aead(purpose).Open(nil, nil, sealed, k.bound(purpose))
-	if err != nil {
-		return nil, ErrUnreadable
-	}
-	return data, nil
-}
-
-// SealedSize returns how long the text is in which data of that many bytes is sealed.
-func SealedSize(bytes int) int {
-	const nonceAndTag = 12 + 16
-	return len(format) + 1 + len(IDForm) + 1 + base64.RawURLEncoding.EncodedLen(bytes+nonceAndTag)
-}
-
-func (k *key) mac(purpose Purpose, data []byte) []byte {
-	mac := hmac.New(sha256.New, k.derive("sign", purpose))
-	mac.Write(k.bound(purpose))
-	mac.Write([]byte{0})
-	mac.Write(data)
-	return mac.Sum(nil)
-}
-
-// Sign returns data with its HMAC-SHA-256, as text for a cookie. Who has the text can read the data.
-func (r *Ring) Sign(purpose Purpose, data []byte, now time.Time) string {
-	k := r.current(now)
-	return join(k.id, append(k.mac(purpose, data), data...))
-}
-
-// Verify returns the data that was signed for a purpose, or ErrUnreadable.
-func (r *Ring) Verify(purpose Purpose, text string) ([]byte, error) {
-	id, signed, ok := split(text)
-	k := r.find(id)
-	if !ok || k == nil || len(signed) < sha256.Size {
-		return nil, ErrUnreadable
-	}
-	if data := signed[sha256.Size:]; hmac.Equal(signed[:sha256.Size], k.mac(purpose, data)) {
-		return data, nil
-	}
-	return nil, ErrUnreadable
-}
-
-func join(id string, data []byte) string {
-	return format + "." + id + "." + base64.RawURLEncoding.EncodeToString(data)
-}
-
-// strict refuses a second spelling of the same bytes.
-var strict = base64.RawURLEncoding.Strict()
-
-func split(text string) (id string, data []byte, ok bool) {
-	version, rest, _ := strings.Cut(text, ".")
-	id, encoded, found := strings.Cut(rest, ".")
-	if version != format || !found || strings.ContainsAny(encoded, "\r\n") { // which base64 would skip
-		return "", nil, false
-	}
-	data, err := strict.DecodeString(encoded)
-	return id, data, err == nil
+	return key
 }

@@ -104,18 +104,15 @@ func (c *Cluster) List(ctx context.Context) ([]*v1alpha1.Group, error) {
 	return all, nil
 }
 
-// Exists implements Groups.
+// Exists implements Groups. It lists the Group, since the manager may list Groups and not get them.
 func (c *Cluster) Exists(ctx context.Context, group *v1alpha1.Group) (bool, error) {
-	found := &metav1.PartialObjectMetadata{}
-	found.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Group"))
-	err := c.Reader.Get(ctx, client.ObjectKeyFromObject(group), found)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
+	found := &metav1.PartialObjectMetadataList{}
+	found.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupList"))
+	err := c.Reader.List(ctx, found, client.InNamespace(group.Namespace), client.MatchingFields{metav1.ObjectNameField: group.Name})
 	if err != nil {
 		return false, fmt.Errorf("reading the Group: %w", err)
 	}
-	return found.UID == group.UID, nil
+	return slices.ContainsFunc(found.Items, func(is metav1.PartialObjectMetadata) bool { return is.UID == group.UID }), nil
 }
 
 // Usage implements Groups.

@@ -95,11 +95,11 @@ func TestBrowser(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				examine(t, ctx)
+				examine(ctx, t)
 			})
 		}
 	}
-	t.Run("keyboard", func(t *testing.T) { keyboard(t, ctx, server.URL) })
+	t.Run("keyboard", func(t *testing.T) { keyboard(ctx, t, server.URL) })
 	t.Run("without JavaScript", func(t *testing.T) {
 		set := func(disabled bool) {
 			if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: disabled}); err != nil {
@@ -120,7 +120,7 @@ func TestBrowser(t *testing.T) {
 }
 
 // keyboard walks through the page of a revocation with Tab alone.
-func keyboard(t *testing.T, ctx context.Context, address string) {
+func keyboard(ctx context.Context, t *testing.T, address string) {
 	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/revoke")); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func keyboard(t *testing.T, ctx context.Context, address string) {
 	}
 }
 
-func examine(t *testing.T, ctx context.Context) {
+func examine(ctx context.Context, t *testing.T) {
 	t.Helper()
 	path := os.Getenv("KEYWARD_AXE")
 	if path == "" {

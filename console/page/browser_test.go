@@ -20,21 +20,33 @@ import (
 
 // measures reads what a script has counted from before the first layout, two frames after the page was loaded.
 const measures = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done({shift: window.shift,
-	refused: window.refused, wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth}))))`
+	refused: window.refused, wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth,
+	bar: document.querySelector("header").offsetHeight, covered: [...document.querySelectorAll("tbody th, a, button, input, select, textarea, summary")]
+		.filter(e => e.checkVisibility({visibilityProperty: true}) && !e.classList.contains("skip")).filter(e => {
+			e.scrollIntoView({block: "center"});
+			const box = e.getClientRects()[0], top = document.elementFromPoint(box.left + Math.min(box.width, 24) / 2, box.top + box.height / 2);
+			return !top || !(e.contains(top) || top.contains(e));
+		}).map(e => e.outerHTML)}))))`
 
 type measured struct {
 	Shift   float64  `json:"shift"`
 	Refused []string `json:"refused"` // by the policy
 	Wide    int      `json:"wide"`
 	Room    int      `json:"room"`
+	Bar     int      `json:"bar"`     // height of the header
+	Covered []string `json:"covered"` // elements that something else lies upon
 }
 
 // TestBrowser looks at each page in Chromium: light and dark, narrow (which 200 % of zoom on 640 px is as well), and without JavaScript.
-// With KEYWARD_AXE, the path of axe.min.js, axe-core examines each. With KEYWARD_PICTURES, a directory, pictures are written there.
+// axe-core examines each. With KEYWARD_PICTURES, a directory, pictures are written there.
 func TestBrowser(t *testing.T) {
 	program, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("chromium is not installed: hack/install-gateways.sh installs it")
+		missing(t, "chromium", err)
+	}
+	axe, err := os.ReadFile("../../bin/axe/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		missing(t, "axe-core", err)
 	}
 	texts := map[string]string{}
 	for _, e := range examples() {
@@ -50,7 +62,7 @@ func TestBrowser(t *testing.T) {
 		_, _ = io.WriteString(w, texts[r.URL.Path])
 	}))
 	defer server.Close()
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer stop()
 	ctx, end := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
 		chromedp.DisableGPU, chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))...)
@@ -83,7 +95,7 @@ func TestBrowser(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Shift != 0 || len(got.Refused) != 0 || got.Wide > got.Room {
+				if got.Shift != 0 || len(got.Refused) != 0 || got.Wide > got.Room || got.Bar > 64 || len(got.Covered) != 0 {
 					t.Errorf("%+v", got)
 				}
 				if into := os.Getenv("KEYWARD_PICTURES"); into != "" {
@@ -95,9 +107,13 @@ func TestBrowser(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				examine(ctx, t)
+				examine(ctx, t, string(axe))
 			})
 		}
+	}
+	t.Run("print", func(t *testing.T) { onPaper(ctx, t, server.URL) })
+	for _, e := range examples() {
+		t.Run(e.name+"/reached", func(t *testing.T) { reached(ctx, t, server.URL+"/"+e.name) })
 	}
 	t.Run("keyboard", func(t *testing.T) { keyboard(ctx, t, server.URL) })
 	t.Run("without JavaScript", func(t *testing.T) {
@@ -117,6 +133,65 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%q, %v", shown, err)
 		}
 	})
+}
+
+// missing skips, or fails if everything that hack/install-gateways.sh installs is required.
+func missing(t *testing.T, what string, err error) {
+	t.Helper()
+	if os.Getenv("KEYWARD_READERS") == "all" {
+		t.Fatalf("%s cannot look at the pages: %v (see hack/install-gateways.sh)", what, err)
+	}
+	t.Skipf("NO PAGE IS LOOKED AT without %s: %v (see hack/install-gateways.sh)", what, err)
+}
+
+// onPaper prints in the light scheme, whatever that of the screen is.
+func onPaper(ctx context.Context, t *testing.T, address string) {
+	set := func(medium, scheme string) {
+		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: medium,
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("print", "dark")
+	defer set("", "light")
+	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/keys")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`["body", "thead th", "td .state.good"].map(e =>
+		getComputedStyle(document.querySelector(e)).color).concat(getComputedStyle(document.body).backgroundColor)`))
+	want := []string{"rgb(22, 24, 29)", "rgb(90, 96, 112)", "rgb(20, 102, 58)", "rgb(255, 255, 255)"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, want %q, %v", got, want, err)
+	}
+}
+
+// reached presses Tab through a page: the keyboard comes to everything that can be used, in its order, and one sees where it is.
+func reached(ctx context.Context, t *testing.T, address string) {
+	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
+		t.Fatal(err)
+	}
+	const name = `const name = e => e.id || e.getAttribute("href") || e.value || e.textContent.trim();`
+	want, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](name+`[...document.querySelectorAll(
+		"a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter(e =>
+		e.checkVisibility({visibilityProperty: true}) && (e.type !== "radio" || e.checked)).map(name)`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for range want {
+		if err := chromedp.Do(ctx, chromedp.KeyEvent("\t")); err != nil {
+			t.Fatal(err)
+		}
+		at, err := chromedp.Run(ctx, chromedp.Evaluate[string](`{`+name+`const at = document.activeElement, style = getComputedStyle(at);
+			name(at) + (style.outlineStyle === "none" ? " (not seen)" : "") }`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, at)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
 }
 
 // keyboard walks through the page of a revocation with Tab alone.
@@ -140,17 +215,9 @@ func keyboard(ctx context.Context, t *testing.T, address string) {
 	}
 }
 
-func examine(ctx context.Context, t *testing.T) {
+func examine(ctx context.Context, t *testing.T, axe string) {
 	t.Helper()
-	path := os.Getenv("KEYWARD_AXE")
-	if path == "" {
-		return
-	}
-	axe, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](string(axe)+`;axe.run().then(r => r.violations.map(v =>
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](axe+`;axe.run().then(r => r.violations.map(v =>
 		v.id + ": " + v.nodes.map(n => n.html + ": " + n.failureSummary).join("; ")))`, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatal(err)

@@ -163,6 +163,18 @@ func TestAssets(t *testing.T) {
 	}
 }
 
+// TestTokens finds colours outside of the tokens, which one of the schemes would lack.
+func TestTokens(t *testing.T) {
+	content, err := assets.ReadFile("assets/keyward.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(content), "/* End of the tokens. */")
+	if colours := regexp.MustCompile(`#[0-9a-fA-F]{3,8}\b|\b(rgb|hsl|lab|lch|oklch)a?\(|\b(white|black)\b[^-]`).FindAllString(rest, -1); !found || len(colours) != 0 {
+		t.Errorf("%v, colours %q", found, colours)
+	}
+}
+
 // TestBytes bounds what a browser without a cache reads for any page.
 func TestBytes(t *testing.T) {
 	var fixed []byte

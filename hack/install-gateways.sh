@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the proxies that config/gateways is tested with, the browser that reads their responses, the Redis that stores
-# usage, promtool, which tests alerts, buildah, which builds the Dockerfile, and the content servers that read what proxies forward
-# (test/gateways), where packages are available and we have the right to install them. Their services are not started: the tests
-# run them with their own ports and configurations.
+# usage, promtool, which tests alerts, buildah, which builds the Dockerfile, the content servers that read what proxies forward
+# (test/gateways), and axe-core, which examines the pages of the console, where packages are available and we have the right to
+# install them. Their services are not started: the tests run them with their own ports and configurations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,13 +37,17 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 fi
 
-# Express and qs, at the versions of the lock.
-readers=bin/readers/node
-if [ ! -d "$readers/node_modules" ] || ! cmp -s test/gateways/testdata/readers/node/package-lock.json "$readers/package-lock.json"; then
-	mkdir -p "$readers"
-	cp test/gateways/testdata/readers/node/package*.json "$readers/"
-	if ! command -v npm >/dev/null || ! (cd "$readers" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
-		rm -rf "$readers"
-		echo "gateways: Express not installed: it is not tested"
+# install_locked installs packages of npm at the versions of their lock.
+install_locked() { # DIRECTORY LOCK WHAT
+	if [ -d "$1/node_modules" ] && cmp -s "$2/package-lock.json" "$1/package-lock.json"; then
+		return
 	fi
-fi
+	mkdir -p "$1"
+	cp "$2"/package*.json "$1/"
+	if ! command -v npm >/dev/null || ! (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
+		rm -rf "$1"
+		echo "gateways: $3"
+	fi
+}
+install_locked bin/readers/node test/gateways/testdata/readers/node "Express not installed: it is not tested"
+install_locked bin/axe console/page/testdata/axe "axe-core not installed: pages of the console are not examined"

@@ -1,0 +1,126 @@
+package page
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Frame is what surrounds every page.
+type Frame struct {
+	Title  string
+	Person string // empty: nobody has signed in
+	// SignOut reports whether there is a session that can end.
+	SignOut bool
+	// Token is sent with every form, against forms of other sites.
+	Token  string
+	Crumbs []Link
+	// Now is what relative times are relative to.
+	Now time.Time
+}
+
+// Link leads to another page.
+type Link struct{ Text, Href string }
+
+// Tone says how a state looks, beside its text.
+type Tone string
+
+// The tones of states.
+const (
+	Good Tone = "good"
+	Warn Tone = "warn"
+	Bad  Tone = "bad"
+	Off  Tone = "off"
+)
+
+// State is a word, and the shape and colour beside it.
+type State struct {
+	Text string
+	Tone Tone
+}
+
+// SignIn asks who somebody is.
+type SignIn struct {
+	Problem  string // why the last attempt failed
+	Provider string // the name of the OIDC provider; empty: there is none
+	Next     string // the path to return to
+}
+
+// Write writes the page.
+func (p SignIn) Write(to io.Writer, frame Frame) error { return render(to, "signin", frame, p) }
+
+// Field is a value of a form that was not accepted. Secrets are never kept.
+type Field struct{ Name, Label, Value, Error string }
+
+// Failure says why something was not done, and keeps what was entered.
+type Failure struct {
+	Reason string
+	Action string // the path that Kept is sent to again
+	Kept   []Field
+}
+
+// Write writes the page.
+func (p Failure) Write(to io.Writer, frame Frame) error { return render(to, "failure", frame, p) }
+
+// Group is a row of Groups.
+type Group struct {
+	Name, Href, Tier string
+	State            State
+	Keys, Requests   int64 // Requests are those of this month
+}
+
+// Groups lists the Groups that a person may see.
+type Groups struct{ Groups []Group }
+
+// Write writes the page.
+func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }
+
+// Key is a row of Keys.
+type Key struct {
+	Name, Href, Preview, Projects, Creator string
+	State                                  State
+	LastUse, Expiry                        time.Time // zero: never
+}
+
+// Keys is one page of the keys of a Group.
+type Keys struct {
+	Keys   []Key
+	Create string // path of the form; empty: the person may not create keys
+	Next   string // path of the next page; empty: this is the last
+}
+
+// Write writes the page.
+func (p Keys) Write(to io.Writer, frame Frame) error { return render(to, "keys", frame, p) }
+
+// Revoke asks for the name of a key before it ends for ever.
+type Revoke struct {
+	Name, Action, Back string
+	LastUse            time.Time // zero: never
+	LastHour           int64     // requests
+	Origins            []string
+	Typed, Error       string // of an attempt that was not accepted
+}
+
+// Write writes the page.
+func (p Revoke) Write(to io.Writer, frame Frame) error { return render(to, "revoke", frame, p) }
+
+// Claimed shows the plaintext of a key, once. Whoever serves it forbids that it is stored.
+type Claimed struct {
+	Plaintext Plaintext // empty: it was shown before
+	Done      string    // path of the key
+}
+
+// Plaintext is the text of a key. What prints or encodes it gets no text; the page asks for it.
+type Plaintext struct{ text string }
+
+// NewPlaintext returns what Claimed shows.
+func NewPlaintext(text string) Plaintext { return Plaintext{text} }
+
+// Reveal returns the text.
+func (p Plaintext) Reveal() string { return p.text }
+
+// Format implements fmt.Formatter.
+func (Plaintext) Format(to fmt.State, _ rune) { _, _ = io.WriteString(to, "[redacted]") }
+
+// Write writes the page.
+func (p Claimed) Write(to io.Writer, frame Frame) error { return render(to, "claimed", frame, p) }

@@ -96,7 +96,8 @@ func TestUnreliableReceiver(t *testing.T) {
 				w.logs.append(fmt.Sprintf("log%d", n), 40, noon, "a")
 			}
 			w.start()
-			w.pass(time.Second, func() bool { events, _ := r.count(); return events == 240 })
+			// Pauses grow to minutes, and a step may take long on a machine that is busy.
+			w.pass(10*time.Second, func() bool { events, _ := r.count(); return events == 240 })
 			for n := range 6 {
 				w.Expect(r.sequences(fmt.Sprintf("log%d", n))).To(Equal(upTo(40)))
 			}

@@ -16,10 +16,10 @@ import (
 // addBilling adds what sends usage to billing engines, or lets go of what that had held.
 func addBilling(mgr ctrl.Manager, options Options) error {
 	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient()}
-	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
-		return add(mgr, &billing.Release{Cluster: cluster, Namespaces: options.WatchNamespaces})
-	}
 	log := ctrl.Log.WithName("billing")
+	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
+		return add(mgr, &billing.Release{Cluster: cluster, Namespaces: options.WatchNamespaces, Clock: clock.RealClock{}, Log: log})
+	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
 	var names []string
 	for _, s := range options.Billing.Sinks {

@@ -10,7 +10,7 @@ import (
 type Frame struct {
 	Title  string
 	Person string // empty: nobody has signed in
-	// SignOut reports whether there is a session that can end.
+	// SignOut offers to end the session; false where there is none.
 	SignOut bool
 	// Token is sent with every form, against forms of other sites.
 	Token  string
@@ -95,9 +95,7 @@ func (p Keys) Write(to io.Writer, frame Frame) error { return render(to, "keys",
 // Revoke asks for the name of a key before it ends for ever.
 type Revoke struct {
 	Name, Action, Back string
-	LastUse            time.Time // zero: never
-	LastHour           int64     // requests
-	Origins            []string
+	Use                Use
 	Typed, Error       string // of an attempt that was not accepted
 }
 

@@ -50,9 +50,25 @@ func examples() []example {
 			{Name: "web", Href: "/groups/acme/keys/web", Preview: "kw_live_…01cc", Projects: "media", Creator: "ben@acme.example",
 				State: State{"Expired", Off}, Expiry: now.Add(-25 * time.Hour)}}}},
 		{"revoke", "Revoke checkout", Revoke{Name: "checkout", Action: "/groups/acme/keys/checkout/revoke", Back: "/groups/acme/keys/checkout",
-			LastUse: now.Add(-3 * time.Minute), LastHour: 5210, Origins: []string{"https://www.acme.example"}, Typed: "chekout", Error: "This is not its name."}},
+			Use: exampleUse, Typed: "chekout", Error: "This is not its name."}},
 		{"claimed", "Key of checkout", Claimed{Plaintext: NewPlaintext(plaintext), Done: "/groups/acme/keys/checkout"}},
 		{"claimed-gone", "Key of checkout", Claimed{Done: "/groups/acme/keys/checkout"}},
+		{"key", "checkout", exampleKey},
+		{"key-pending", "checkout", KeyDetail{Preview: "none yet", State: State{"Pending", Warn}, Problem: "No validation server is connected.",
+			Projects: "media", Permissions: "read", Clients: "any client", Creator: "ada@acme.example"}},
+		{"create", "Create key", exampleCreate},
+		{"create-refused", "Create key", exampleCreateRefused()},
+		{"rotate", "Rotate checkout", exampleRotate},
+		{"suspend", "Suspend checkout", Suspend{Name: "checkout", Action: "/groups/acme/keys/checkout/suspend", Back: "/groups/acme/keys/checkout", Use: exampleUse}},
+		{"resume", "Resume checkout", Resume{Name: "checkout", Action: "/groups/acme/keys/checkout/resume", Back: "/groups/acme/keys/checkout",
+			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Refused: 1204, Remains: "The Group is frozen: the key is refused until it is Active again."}},
+		{"usage", "Usage of acme", exampleUsage()},
+		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
+		{"allowlist", "Allowlist shop", exampleAllowlist},
+		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
+		{"log", "Log of acme", exampleLog},
+		{"log-nothing", "Log of acme", Log{Action: "/groups/acme/log", Types: exampleLog.Types, Object: Input{Value: "no-such"}, From: Input{Value: "yesterday",
+			Error: "Write a day as 2026-03-01."}, Clear: "/groups/acme/log"}},
 	}
 }
 
@@ -62,7 +78,7 @@ func (e example) render(t *testing.T) string {
 	if !strings.HasPrefix(e.name, "signin") {
 		frame.Person, frame.SignOut = "ada@acme.example", true
 	}
-	if strings.Contains(e.title, " ") && frame.SignOut {
+	if (strings.Contains(e.title, " ") || strings.HasPrefix(e.name, "key")) && frame.SignOut {
 		frame.Crumbs = []Link{{"Groups", "/"}, {"acme", "/groups/acme"}}
 	}
 	var to bytes.Buffer

@@ -1,0 +1,27 @@
+package page
+
+import "io"
+
+// Allowlist is the editor of the origins that may present the keys of projects.
+type Allowlist struct {
+	Action, Back string
+	ReadOnly     bool    // the person may look, and check sites
+	Problem      string  // why the last attempt failed; empty: it did not, or its fields say so
+	Domains      Input   // at most 256 patterns, one a line
+	Projects     Choices // at most 64; none: all
+	Localhost    bool    // origins on localhost are allowed
+	Missing      Choices // what happens to requests without an origin
+	Site         Input   // to check, at most 272 characters
+	Verdict      *Verdict
+	YAML         string // what will be applied; empty: it was not asked for
+}
+
+// Verdict is what the patterns as they are in the editor say of a site.
+type Verdict struct {
+	Passes bool
+	Origin string // as a browser sends it
+	Why    string
+}
+
+// Write writes the page.
+func (p Allowlist) Write(to io.Writer, frame Frame) error { return render(to, "allowlist", frame, p) }

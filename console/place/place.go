@@ -1,0 +1,40 @@
+// Package place has the paths of the console: who writes links and who serves them agree by it.
+package place
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Group names a Group.
+type Group struct{ Namespace, Name string }
+
+// Key names an ApiKey of a Group. Its namespace may differ from that of the Group.
+type Key struct {
+	Group           Group
+	Namespace, Name string
+}
+
+// Groups is the path of all Groups that a person may see.
+const Groups = "/"
+
+// Of returns the path of a Group, which lists its keys, or of one of its pages: "new-key", "usage", "allowlists", "log".
+func (g Group) Of(page ...string) string {
+	return path(append([]string{"groups", g.Namespace, g.Name}, page...))
+}
+
+// Of returns the path of a key, or of one of its pages: "rotate", "suspend", "resume", "revoke", "claim".
+func (k Key) Of(page ...string) string {
+	return k.Group.Of(append([]string{"keys", k.Namespace, k.Name}, page...)...)
+}
+
+// Allowlist returns the path of a DomainAllowlist that applies to the Group.
+func (g Group) Allowlist(namespace, name string) string { return g.Of("allowlists", namespace, name) }
+
+func path(segments []string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		b.WriteString("/" + url.PathEscape(s))
+	}
+	return b.String()
+}

@@ -1,0 +1,96 @@
+package web
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/internal/role"
+)
+
+// Desk reads and changes what one person may, as that person: every call is a request to the API server with the person's credential. It returns
+// ErrNotFound (also for what the person may not see), ErrForbidden, ErrConflict or *InvalidError, wrapped, if the API server says so.
+type Desk interface {
+	// Member returns the role of the person in a Group, and its tier. Who may not read it is no member: ErrNotFound.
+	Member(ctx context.Context, of place.Group) (role.Role, string, error)
+
+	Groups(ctx context.Context, query ListQuery) (page.Groups, error)
+	Keys(ctx context.Context, of place.Group, query ListQuery) (page.Keys, error)
+	Key(ctx context.Context, of place.Key) (page.KeyDetail, error)
+	Usage(ctx context.Context, of place.Group, month string) (page.Usage, error)
+	Log(ctx context.Context, of place.Group, query LogQuery) (page.Log, error)
+	// Allowlists lists those that apply to the Group; Allowlist is the editor of one, with what was entered if entered is not nil.
+	Allowlists(ctx context.Context, of place.Group) ([]page.Link, error)
+	Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *EnteredAllowlist) (page.Allowlist, error)
+	SaveAllowlist(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) error
+
+	// NewKey is the form for a new key: what may be chosen, and what was entered. With YAML if it was asked for.
+	NewKey(ctx context.Context, of place.Group, entered *EnteredKey, yaml bool) (page.Create, error)
+	// CreateKey creates the ApiKey that the form describes.
+	CreateKey(ctx context.Context, of place.Group, entered EnteredKey) (place.Key, error)
+
+	// Rotate, Suspend, Resume and Revoke describe what would happen; those that begin with Do do it.
+	Rotate(ctx context.Context, of place.Key) (page.Rotate, error)
+	Suspend(ctx context.Context, of place.Key) (page.Suspend, error)
+	Resume(ctx context.Context, of place.Key) (page.Resume, error)
+	Revoke(ctx context.Context, of place.Key) (page.Revoke, error)
+	DoRotate(ctx context.Context, of place.Key, overlap string) error
+	DoSuspend(ctx context.Context, of place.Key) error
+	DoResume(ctx context.Context, of place.Key) error
+	DoRevoke(ctx context.Context, of place.Key) error
+
+	// Claim takes the plaintext of a key that is revealed once, and acknowledges it, so that no other call returns it again. The plaintext is
+	// empty if it was claimed before.
+	Claim(ctx context.Context, of place.Key) (page.Plaintext, error)
+}
+
+// ListQuery chooses one page of a list.
+type ListQuery struct {
+	Search string // part of a name; at most 253 characters
+	After  string // the opaque Next of the page before; at most 4,096 characters
+}
+
+// LogQuery chooses one page of a log.
+type LogQuery struct {
+	Types                                []string
+	Object, Actor, From, Through, Before string
+}
+
+// EnteredKey is the form for a new key as somebody filled it in.
+type EnteredKey struct {
+	Name, Description              string
+	Projects, Permissions, Clients []string
+	Addresses                      []string
+	Lifetime, Rotation, Reveal     string
+}
+
+// EnteredAllowlist is the editor of an allowlist as somebody filled it in.
+type EnteredAllowlist struct {
+	Domains, Projects []string
+	Localhost         bool
+	Missing           string
+	Site              string // to check; empty: none
+}
+
+type sentinel string
+
+func (e sentinel) Error() string { return string(e) }
+
+// The errors of a Desk, which are wrapped with what the API server said.
+const (
+	ErrNotFound  sentinel = "it does not exist, or you may not see it"
+	ErrForbidden sentinel = "you may not do this"
+	ErrConflict  sentinel = "somebody else has changed it since"
+)
+
+// InvalidError says which fields of a form were not accepted.
+type InvalidError struct {
+	// Fields has the message by the name of the field in the form; "" is about the whole.
+	Fields map[string]string
+}
+
+// Error implements error.
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("%d fields were not accepted", len(e.Fields))
+}

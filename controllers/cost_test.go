@@ -135,8 +135,9 @@ func review(operation admissionv1.Operation, kind string, old, object client.Obj
 	body, err := json.Marshal(asked)
 	Expect(err).NotTo(HaveOccurred())
 	path := "/validate-keyward-dev-v1alpha1-" + strings.ToLower(kind)
-	recorder := httptest.NewRecorder()
-	is = cost.Of(func() {
+	var recorder *httptest.ResponseRecorder
+	is, _ = cost.Within(admissionBound, func() {
+		recorder = httptest.NewRecorder()
 		request := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
 		testenv.Manager.GetWebhookServer().WebhookMux().ServeHTTP(recorder, request)

@@ -4,5 +4,5 @@ package session
 func (r *Registry) Runs() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.runs)
+	return len(r.runs.known)
 }

@@ -15,10 +15,6 @@ import (
 )
 
 const (
-	// runsFor is how long a run of a server is known that was disconnected, at least: a server reports up to a day of use when it is back.
-	runsFor = 24 * time.Hour
-	// maxRuns and maxRunsOfOne are how many disconnected runs are kept, in all and of one identity.
-	maxRuns, maxRunsOfOne = 40_000, 4000
 	// maxNamed is how much of an instance is in the name of a run, which has to fit into a status.
 	maxNamed = 240
 )
@@ -78,16 +74,14 @@ type Registry struct {
 	began    time.Time // when the first server connected
 	sessions map[*Session]struct{}
 	absent   absentServers
-	runs     map[Run]time.Time // when they were disconnected
-	runsOf   map[string]int    // how many of an identity
+	runs     endedRuns
 }
 
 // NewRegistry returns a Registry without servers. A server that is disconnected is absent for forgetAfter; with 0 that is until it connects
 // again.
 func NewRegistry(clk clock.PassiveClock, forgetAfter time.Duration) *Registry {
 	return &Registry{
-		clock: clk, forgetAfter: forgetAfter, sessions: map[*Session]struct{}{}, absent: newAbsentServers(), runs: map[Run]time.Time{},
-		runsOf: map[string]int{},
+		clock: clk, forgetAfter: forgetAfter, sessions: map[*Session]struct{}{}, absent: newAbsentServers(), runs: newEndedRuns(),
 	}
 }
 
@@ -106,7 +100,7 @@ func (r *Registry) Connect(server Server) *Session {
 		}
 	}
 	r.sessions[s] = struct{}{}
-	r.forgetRun(server.Run)
+	r.runs.forget(server.Run)
 	return s
 }
 
@@ -136,7 +130,7 @@ func (s *Session) Disconnect(had ...Scope) (as ID, absent bool) {
 	}
 	now := r.clock.Now()
 	if !sameRun {
-		r.addRun(s.Run, now)
+		r.runs.add(s.Run, now, max(runsFor, r.forgetAfter))
 	}
 	if another || len(had) == 0 {
 		return ID{}, false
@@ -210,8 +204,8 @@ func (r *Registry) MayKnow(group string, since time.Time) bool {
 func (r *Registry) Disconnected(run Run) (at time.Time, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, known = r.runs[run]
-	return at, known && r.clock.Since(at) <= max(runsFor, r.forgetAfter)
+	ended, known := r.runs.known[run]
+	return ended.at, known && r.clock.Since(ended.at) <= max(runsFor, r.forgetAfter)
 }
 
 // IsConnected reports whether a run has an open session.
@@ -232,42 +226,4 @@ func (r *Registry) Count() (connected, absent int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.sessions), len(r.absent.servers)
-}
-
-// addRun records that a run was disconnected. If there are too many, the oldest is forgotten. The caller holds the lock.
-func (r *Registry) addRun(run Run, now time.Time) {
-	r.forgetRun(run)
-	if len(r.runs) >= maxRuns || r.runsOf[run.Identity] >= maxRunsOfOne {
-		r.dropRuns(run.Identity, now)
-	}
-	r.runs[run] = now
-	r.runsOf[run.Identity]++
-}
-
-// dropRuns forgets runs that are over, and, if there are too many still, the oldest of the identity, or of any if it has none.
-func (r *Registry) dropRuns(identity string, now time.Time) {
-	oldest, found := Run{}, false
-	own := r.runsOf[identity] > 0
-	for run, at := range r.runs {
-		switch {
-		case now.Sub(at) > max(runsFor, r.forgetAfter):
-			r.forgetRun(run)
-		case own && run.Identity != identity:
-		case !found || at.Before(r.runs[oldest]):
-			oldest, found = run, true
-		}
-	}
-	if found && (len(r.runs) >= maxRuns || r.runsOf[identity] >= maxRunsOfOne) {
-		r.forgetRun(oldest)
-	}
-}
-
-func (r *Registry) forgetRun(run Run) {
-	if _, known := r.runs[run]; !known {
-		return
-	}
-	delete(r.runs, run)
-	if r.runsOf[run.Identity]--; r.runsOf[run.Identity] == 0 {
-		delete(r.runsOf, run.Identity)
-	}
 }

@@ -111,6 +111,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
+	go test ./internal/routing # what is exhaustive there has no time for the race detector
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory test-chart test-gitops test-gatewaykits
 	cd test/scanners && go test ./...

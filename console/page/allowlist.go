@@ -2,6 +2,12 @@ package page
 
 import "io"
 
+// Allowlists lists those that apply to a Group.
+type Allowlists struct{ Lists []Link }
+
+// Write writes the page.
+func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "allowlists", frame, p) }
+
 // Allowlist is the editor of the origins that may present the keys of projects.
 type Allowlist struct {
 	Action, Back string

@@ -36,7 +36,7 @@ const plaintext = "kw_live_EXAMPLE0000000000000000000000000000000000"
 func examples() []example {
 	return []example{
 		{"signin", "Sign in", SignIn{Provider: "Acme SSO", Next: "/groups/acme"}},
-		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/"}},
+		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/", ServiceAccounts: true}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
 		{"groups", "Groups", Groups{[]Group{
@@ -66,6 +66,13 @@ func examples() []example {
 		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
+		{"keys-none", "Keys of acme", Keys{Action: "/groups/team/acme", Search: Input{Value: "shop"}}},
+		{"failure-ended", "Not done", Failure{Reason: "Your session is over.", Action: "/groups/acme/allowlists/shop", SignIn: "/sign-in",
+			Kept: []Field{{Name: "domains", Label: "Sites", Value: "acme.example\n*.acme.example", Error: "One is missing."}, {Name: "step", Value: "save", Hidden: true}}}},
+		{"claim", "Key of checkout", Claim{"checkout", "/groups/acme/keys/checkout/claim", "/groups/acme/keys/checkout"}},
+		{"signout", "Sign out everywhere", SignOut{"/sign-out/everywhere"}},
+		{"allowlists", "Allowlists of acme", Allowlists{[]Link{{"team/shop", "/groups/acme/allowlists/shop"}}}},
+		{"allowlists-none", "Allowlists of acme", Allowlists{}},
 		{"log", "Log of acme", exampleLog},
 		{"log-nothing", "Log of acme", Log{Action: "/groups/acme/log", Types: exampleLog.Types, Object: Input{Value: "no-such"}, From: Input{Value: "yesterday",
 			Error: "Write a day as 2026-03-01."}, Clear: "/groups/acme/log"}},
@@ -80,6 +87,9 @@ func (e example) render(t *testing.T) string {
 	}
 	if (strings.Contains(e.title, " ") || strings.HasPrefix(e.name, "key")) && frame.SignOut {
 		frame.Crumbs = []Link{{"Groups", "/"}, {"acme", "/groups/acme"}}
+	}
+	if strings.HasPrefix(e.name, "allowlists") {
+		frame.Tabs = []Tab{{Link{"Keys", "/groups/acme"}, false}, {Link{"Allowlists", "/groups/acme/allowlists"}, true}}
 	}
 	var to bytes.Buffer
 	if err := e.page.Write(&to, frame); err != nil {

@@ -132,7 +132,10 @@ type Revoke struct {
 func (p Revoke) Write(to io.Writer, frame Frame) error { return render(to, "revoke", frame, p) }
 
 // Claim asks before the plaintext of a key is shown, since that is done once.
-type Claim struct{ Name, Action, Back string }
+type Claim struct {
+	Name, Action, Back string
+	Error              string // of an attempt that was not accepted
+}
 
 // Write writes the page.
 func (p Claim) Write(to io.Writer, frame Frame) error { return render(to, "claim", frame, p) }

@@ -69,7 +69,7 @@ func examples() []example {
 		{"keys-none", "Keys of acme", Keys{Action: "/groups/team/acme", Search: Input{Value: "shop"}}},
 		{"failure-ended", "Not done", Failure{Reason: "Your session is over.", Action: "/groups/acme/allowlists/shop", SignIn: "/sign-in",
 			Kept: []Field{{Name: "domains", Label: "Sites", Value: "acme.example\n*.acme.example", Error: "One is missing."}, {Name: "step", Value: "save", Hidden: true}}}},
-		{"claim", "Key of checkout", Claim{"checkout", "/groups/acme/keys/checkout/claim", "/groups/acme/keys/checkout"}},
+		{"claim", "Key of checkout", Claim{"checkout", "/groups/acme/keys/checkout/claim", "/groups/acme/keys/checkout", ""}},
 		{"signout", "Sign out everywhere", SignOut{"/sign-out/everywhere"}},
 		{"allowlists", "Allowlists of acme", Allowlists{[]Link{{"team/shop", "/groups/acme/allowlists/shop"}}}},
 		{"allowlists-none", "Allowlists of acme", Allowlists{}},

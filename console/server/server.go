@@ -149,7 +149,7 @@ func (s *Server) Run(ctx context.Context) error {
 		go func() { failed <- l.server.Serve(l) }()
 	}
 	a := s.Addresses()
-	s.log.Info("serving", slog.Any("pages", a.Pages), slog.Any("health", a.Health), slog.Any("metrics", a.Metrics), slog.String("origin", s.config.Origin))
+	s.log.Info("serving", slog.String("pages", a.Pages.String()), slog.String("health", a.Health.String()), slog.String("origin", s.config.Origin))
 	again := time.NewTicker(reloadEvery)
 	defer again.Stop()
 	for {

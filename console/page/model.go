@@ -70,7 +70,10 @@ type Group struct {
 }
 
 // Groups lists the Groups that a person may see.
-type Groups struct{ Groups []Group }
+type Groups struct {
+	Groups []Group
+	Next   string // path of the next page; empty: this is the last
+}
 
 // Write writes the page.
 func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }

@@ -39,7 +39,7 @@ func examples() []example {
 		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/"}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
-		{"groups", "Groups", Groups{[]Group{
+		{"groups", "Groups", Groups{Groups: []Group{
 			{Name: "acme", Href: "/groups/acme", Tier: "gold", State: State{"Active", Good}, Keys: 4218, Requests: 12345678},
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},
 			{Name: "old-shop", Href: "/groups/old-shop", Tier: "free", State: State{"Suspended", Bad}}}}},
@@ -61,10 +61,11 @@ func examples() []example {
 		{"rotate", "Rotate checkout", exampleRotate},
 		{"suspend", "Suspend checkout", Suspend{Name: "checkout", Action: "/groups/acme/keys/checkout/suspend", Back: "/groups/acme/keys/checkout", Use: exampleUse}},
 		{"resume", "Resume checkout", Resume{Name: "checkout", Action: "/groups/acme/keys/checkout/resume", Back: "/groups/acme/keys/checkout",
-			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Refused: 1204, Remains: "The Group is frozen: the key is refused until it is Active again."}},
+			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Remains: "The Group is frozen: the key is refused until it is Active again."}},
 		{"usage", "Usage of acme", exampleUsage()},
 		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
+		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
 		{"log", "Log of acme", exampleLog},
 		{"log-nothing", "Log of acme", Log{Action: "/groups/acme/log", Types: exampleLog.Types, Object: Input{Value: "no-such"}, From: Input{Value: "yesterday",

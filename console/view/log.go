@@ -24,7 +24,7 @@ type EnteredLog struct {
 func LogFilter(entered *EnteredLog) (filter groupevent.Filter, before uint64, problems map[string]string) {
 	problems = map[string]string{}
 	for _, kind := range entered.Types {
-		if kind != "" && len(kind) <= 253 && len(filter.Types) < len(groupevent.Catalogue()) {
+		if kind != "" && len(kind) <= 64 && len(filter.Types) < len(groupevent.Catalogue()) {
 			filter.Types = append(filter.Types, kind)
 		}
 	}

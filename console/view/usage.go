@@ -55,8 +55,8 @@ func (s *Sight) Usage(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 			return page.Usage{}, ErrMonth
 		}
 		series[by] = query.Series(of)
-		if by == adminv1.ByDay {
-			usage.Keys = s.keyShares(keys, query, series[by].Total.Requests, all)
+		if by == adminv1.ByOrigin { // after that by day, of which the keys have a part; its range is whole months, of which more is kept than of days
+			usage.Keys = s.keyShares(keys, query, series[adminv1.ByDay].Total.Requests, all)
 		}
 	}
 	days := series[adminv1.ByDay]

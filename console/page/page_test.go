@@ -44,6 +44,7 @@ func examples() []example {
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},
 			{Name: "old-shop", Href: "/groups/old-shop", Tier: "free", State: State{"Suspended", Bad}}}}},
 		{"groups-empty", "Groups", Groups{}},
+		{"groups-named", "Groups", Groups{Action: "/", Named: true}},
 		{"keys", "Keys of acme", Keys{Create: "/groups/acme/keys/new", Next: "/groups/acme?after=web", Keys: []Key{
 			{Name: "checkout", Href: "/groups/acme/keys/checkout", Preview: "kw_live_…9f3a", Projects: "media, maps", Creator: "ada@acme.example",
 				State: State{"Active", Good}, LastUse: now.Add(-3 * time.Minute), Expiry: now.Add(88 * 24 * time.Hour)},

@@ -12,6 +12,7 @@ func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "
 type Allowlist struct {
 	Action, Back string
 	ReadOnly     bool    // the person may look, and check sites
+	Managed      string  // what keeps it as Git has it, such as Flux: it is changed there, with the YAML; empty: nothing does
 	Problem      string  // why the last attempt failed; empty: it did not, or its fields say so
 	Domains      Input   // at most 256 patterns, one a line
 	Projects     Choices // at most 64; none: all

@@ -70,6 +70,12 @@ func exampleAllowlistViewed() Allowlist {
 	return page
 }
 
+func exampleAllowlistManaged() Allowlist {
+	page := exampleAllowlist
+	page.Managed, page.Verdict = "Argo CD", nil
+	return page
+}
+
 var exampleLog = Log{
 	Action: "/groups/acme/log", Next: "/groups/acme/log?before=811",
 	Types: Choices{Of: []Choice{{Text: "all", Chosen: true}, {Value: "rotated", Text: "rotated"}, {Value: "revoked", Text: "revoked"}}},

@@ -97,10 +97,24 @@ type Group struct {
 }
 
 // Groups lists the Groups that a person may see.
-type Groups struct{ Groups []Group }
+type Groups struct {
+	Groups []Group
+	Search Input  // part of a name, or a namespace, '/' and part of a name
+	Action string // the path that Search is sent to; empty: it is not offered
+	Named  bool   // the person may not list the Groups of all namespaces, so that some may have to be named
+	Next   string // path of the next page; empty: this is the last
+}
 
 // Write writes the page.
 func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }
+
+// groupSearch is how the search for Groups is called.
+func groupSearch(named bool) string {
+	if named {
+		return "Namespace, a slash, and what the name contains"
+	}
+	return "Name contains"
+}
 
 // Key is a row of Keys.
 type Key struct {

@@ -39,11 +39,12 @@ func examples() []example {
 		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/", ServiceAccounts: true}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
-		{"groups", "Groups", Groups{[]Group{
+		{"groups", "Groups", Groups{Groups: []Group{
 			{Name: "acme", Href: "/groups/acme", Tier: "gold", State: State{"Active", Good}, Keys: 4218, Requests: 12345678},
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},
 			{Name: "old-shop", Href: "/groups/old-shop", Tier: "free", State: State{"Suspended", Bad}}}}},
 		{"groups-empty", "Groups", Groups{}},
+		{"groups-named", "Groups", Groups{Action: "/", Named: true}},
 		{"keys", "Keys of acme", Keys{Create: "/groups/acme/keys/new", Next: "/groups/acme?after=web", Keys: []Key{
 			{Name: "checkout", Href: "/groups/acme/keys/checkout", Preview: "kw_live_…9f3a", Projects: "media, maps", Creator: "ada@acme.example",
 				State: State{"Active", Good}, LastUse: now.Add(-3 * time.Minute), Expiry: now.Add(88 * 24 * time.Hour)},
@@ -61,10 +62,11 @@ func examples() []example {
 		{"rotate", "Rotate checkout", exampleRotate},
 		{"suspend", "Suspend checkout", Suspend{Name: "checkout", Action: "/groups/acme/keys/checkout/suspend", Back: "/groups/acme/keys/checkout", Use: exampleUse}},
 		{"resume", "Resume checkout", Resume{Name: "checkout", Action: "/groups/acme/keys/checkout/resume", Back: "/groups/acme/keys/checkout",
-			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Refused: 1204, Remains: "The Group is frozen: the key is refused until it is Active again."}},
+			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Remains: "The Group is frozen: the key is refused until it is Active again."}},
 		{"usage", "Usage of acme", exampleUsage()},
 		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
+		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
 		{"keys-none", "Keys of acme", Keys{Action: "/groups/team/acme", Search: Input{Value: "shop"}}},
 		{"failure-ended", "Not done", Failure{Reason: "Your session is over.", Action: "/groups/acme/allowlists/shop", SignIn: "/sign-in",

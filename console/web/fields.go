@@ -14,6 +14,7 @@ import (
 // Bounds of fields, in characters and entries; those of the API types, or tighter.
 const (
 	mostName        = 253
+	mostGroupSearch = 317 // a namespace, a slash and a name
 	mostDescription = 500
 	mostProjects    = 64
 	mostPermissions = 33

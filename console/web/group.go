@@ -12,7 +12,7 @@ import (
 func (c *console) routeGroups() {
 	c.page("/{$}", titled("Groups"), func(a *asked) (document, error) {
 		f := read(a.r.URL.Query())
-		query := ListQuery{Search: f.text("search", mostName), After: f.text("after", mostCursor)}
+		query := ListQuery{Search: f.text("search", mostGroupSearch), After: f.text("after", mostCursor)}
 		if err := f.check(); err != nil {
 			return nil, err
 		}

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Config is how the console runs.
@@ -26,7 +28,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	APIServer, APIServerCAFile string
-	ServiceAccounts            bool // their tokens sign in, too
+	ServiceAccounts            bool     // their tokens sign in, too
+	Namespaces                 []string // in which Groups are looked for, for people who may not list those of all namespaces
 
 	AtOnce          int
 	ShutdownTimeout time.Duration
@@ -39,6 +42,7 @@ const (
 	defaultCAFile   = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 	defaultShutdown = 20 * time.Second
 	mostAtOnce      = 10_000
+	mostNamespaces  = 64
 	signInToken     = "token"
 )
 
@@ -71,6 +75,14 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 		"by the ServiceAccount, and by no person")
 	flags.StringVar(&c.APIServer, "api-server", apiServer(environment), "`URL` of the Kubernetes API; default: that of the cluster of the Pod")
 	flags.StringVar(&c.APIServerCAFile, "api-server-ca-file", defaultCAFile, "PEM `file` with the authorities of --api-server")
+	flags.Func("namespace", "`name` of a namespace in which Groups are looked for, for people who may not list those of all namespaces; repeatable, at most 64",
+		func(name string) error {
+			if len(validation.IsDNS1123Label(name)) > 0 || len(c.Namespaces) == mostNamespaces {
+				return errors.New("write the name of a namespace; at most 64")
+			}
+			c.Namespaces = append(c.Namespaces, name)
+			return nil
+		})
 	flags.IntVar(&c.AtOnce, "most-requests", 0, "`number` of requests that are answered at a time; others get 503 (default 128)")
 	flags.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", defaultShutdown, "how `long` requests in flight may take after SIGTERM")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -85,11 +87,16 @@ func newScheme() *runtime.Scheme {
 
 func newMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"Group", "ApiKey", "DomainAllowlist", "GroupUsage", "GroupLog"} {
-		m.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	add := func(in schema.GroupVersion, kind, resource string, scope meta.RESTScope) {
+		m.AddSpecific(in.WithKind(kind), in.WithResource(resource), in.WithResource(strings.ToLower(kind)), scope)
 	}
-	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
-	m.Add(authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"), meta.RESTScopeRoot)
+	for kind, resource := range map[string]string{
+		"Group": "groups", "ApiKey": "apikeys", "DomainAllowlist": "domainallowlists", "GroupUsage": "groupusages", "GroupLog": "grouplogs",
+	} {
+		add(v1alpha1.GroupVersion, kind, resource, meta.RESTScopeNamespace)
+	}
+	add(corev1.SchemeGroupVersion, "Secret", "secrets", meta.RESTScopeNamespace)
+	add(authorizationv1.SchemeGroupVersion, "SelfSubjectAccessReview", "selfsubjectaccessreviews", meta.RESTScopeRoot)
 	return m
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/keyward-dev/keyward/console/cluster"
 	"github.com/keyward-dev/keyward/console/person"
@@ -42,8 +43,9 @@ func run() int {
 		fmt.Println("keyward-console", version.Get())
 		return 0
 	}
-	klog.SetLogger(logr.Discard()) // client-go writes names of objects
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	klog.SetLogger(logr.Discard()) // client-go writes names of objects
+	ctrllog.SetLogger(logr.FromSlogHandler(log.Handler()))
 	desk := func(of *person.Person) (web.Desk, error) {
 		return cluster.New(of, cluster.Options{Namespaces: config.Namespaces, Now: time.Now})
 	}

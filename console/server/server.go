@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/keyward-dev/keyward/console/bearer"
 	"github.com/keyward-dev/keyward/console/keyring"
@@ -26,7 +27,6 @@ import (
 	"github.com/keyward-dev/keyward/console/web"
 	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/version"
-	"github.com/keyward-dev/keyward/server/certfiles"
 )
 
 const (
@@ -42,7 +42,8 @@ type Server struct {
 	ring   *keyring.Ring
 	ready  *readiness
 
-	pages, health, metrics *listener // metrics is nil without an address
+	certificate            *certwatcher.CertWatcher // nil behind a proxy
+	pages, health, metrics *listener                // metrics is nil without an address
 }
 
 // listener is a server with the address that it was given.
@@ -96,9 +97,10 @@ func buildInfo() prometheus.Collector {
 func (s *Server) open(pages, metrics http.Handler) (err error) {
 	var secure *tls.Config
 	if s.config.TLSCertFile != "" {
-		if secure, err = certfiles.Config(s.config.TLSCertFile, s.config.TLSKeyFile, s.log); err != nil {
+		if s.certificate, err = certwatcher.New(s.config.TLSCertFile, s.config.TLSKeyFile); err != nil {
 			return fmt.Errorf("--tls-cert: %w", err)
 		}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: s.certificate.GetCertificate}
 	}
 	if s.pages, err = s.listen("listen", s.config.Address, pages, secure); err != nil {
 		return err
@@ -144,7 +146,14 @@ func (s *Server) Addresses() Addresses {
 // Run serves until ctx ends, and then finishes the requests in flight. It returns an error only if an address fails.
 func (s *Server) Run(ctx context.Context) error {
 	all := s.listeners()
-	failed := make(chan error, len(all))
+	failed := make(chan error, len(all)+1)
+	if s.certificate != nil {
+		go func() {
+			if err := s.certificate.Start(ctx); err != nil {
+				failed <- fmt.Errorf("--tls-cert: %w", err)
+			}
+		}()
+	}
 	for _, l := range all {
 		go func() { failed <- l.server.Serve(l) }()
 	}

@@ -76,7 +76,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// slowDesk answers for a page of keys when it is told to, or its time is over.
+// slowDesk answers when the test says so, or its time is over.
 type slowDesk struct {
 	desk
 	began, end chan struct{}

@@ -82,7 +82,7 @@ func TestBounds(t *testing.T) {
 				want(t, w, http.StatusUnprocessableEntity, `value="web"`)
 			}
 			if w := b.post(one.of.path, formToken(t, w), one.of.form); w.Code != http.StatusSeeOther {
-				t.Errorf("after it was mended: %d %s", w.Code, w.Body)
+				t.Errorf("sent again, corrected: %d %s", w.Code, w.Body)
 			}
 		})
 	}

@@ -38,7 +38,7 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 		of.in, of.skips = d.namespaces, true
 	}
 	groups, next, err := gather(ctx, d, of, from)
-	if !named && apierrors.IsForbidden(err) {
+	if !named && from == (cursor{}) && apierrors.IsForbidden(err) {
 		of.in, of.skips, limited = d.namespaces, true, true
 		groups, next, err = gather(ctx, d, of, cursor{})
 	}

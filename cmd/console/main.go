@@ -18,6 +18,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/keyward-dev/keyward/console/cluster"
+	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/server"
 	"github.com/keyward-dev/keyward/console/web"
@@ -32,7 +33,7 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	config, err := server.Parse(os.Args[1:], os.Getenv, os.Stdout)
+	config, err := options.Parse(os.Args[1:], os.Getenv, os.Stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

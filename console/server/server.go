@@ -22,6 +22,7 @@ import (
 
 	"github.com/keyward-dev/keyward/console/bearer"
 	"github.com/keyward-dev/keyward/console/keyring"
+	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/session"
 	"github.com/keyward-dev/keyward/console/web"
@@ -37,7 +38,7 @@ const (
 
 // Server is one console. Make it with New, and Run it once.
 type Server struct {
-	config Config
+	config options.Config
 	log    *slog.Logger
 	ring   *keyring.Ring
 	ready  *readiness
@@ -53,7 +54,7 @@ type listener struct {
 }
 
 // New reads the secrets and opens the addresses, so that everything that cannot work fails here. Desk does everything as a person.
-func New(config Config, desk func(*person.Person) (web.Desk, error), log *slog.Logger) (_ *Server, err error) {
+func New(config options.Config, desk func(*person.Person) (web.Desk, error), log *slog.Logger) (_ *Server, err error) {
 	s := &Server{config: config, log: log}
 	defer func() {
 		if err != nil {

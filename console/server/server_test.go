@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,55 +24,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyward-dev/keyward/console/keyring"
+	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/server"
 	"github.com/keyward-dev/keyward/console/web"
 )
-
-func none(string) string { return "" }
-
-func TestParse(t *testing.T) {
-	t.Parallel()
-	good := []string{"--keys-dir=/keys", "--origin=https://console.example", "--behind-proxy", "--api-server=https://10.0.0.1"}
-	for _, one := range []struct {
-		change []string
-		says   string
-	}{
-		{nil, ""},
-		{[]string{"--behind-proxy=false", "--tls-cert=c", "--tls-key=k"}, ""},
-		{[]string{"--origin=https://console.example:8443", "--trusted-proxy=10.0.0.0/8", "--trusted-proxy=::1/128"}, ""},
-		{[]string{"--keys-dir="}, "--keys-dir is required"},
-		{[]string{"--origin=http://console.example"}, "--origin"},
-		{[]string{"--origin=https://console.example/"}, "--origin"},
-		{[]string{"--origin="}, "--origin"},
-		{[]string{"--api-server=http://10.0.0.1"}, "--api-server"},
-		{[]string{"--behind-proxy=false"}, "--tls-cert and --tls-key are required"},
-		{[]string{"--tls-cert=c", "--tls-key=k"}, "--behind-proxy serves plain HTTP"},
-		{[]string{"--tls-cert=c"}, "belong together"},
-		{[]string{"--trusted-proxy=10.0.0.1"}, "write a prefix"},
-		{[]string{"--sign-in=oidc"}, "--sign-in: write token"},
-		{[]string{"--namespace=a", "--namespace=b"}, ""},
-		{[]string{"--namespace=A"}, "write the name of a namespace"},
-		{[]string{"--most-requests=-1"}, "--most-requests"},
-		{[]string{"argument"}, "only flags"},
-	} {
-		_, err := server.Parse(append(append([]string{}, good...), one.change...), none, io.Discard)
-		if one.says == "" && err != nil || one.says != "" && (err == nil || !strings.Contains(err.Error(), one.says)) {
-			t.Errorf("%q: %v", one.change, err)
-		}
-	}
-	inPod, err := server.Parse(good[:3], func(name string) string {
-		return map[string]string{"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}[name]
-	}, io.Discard)
-	if err != nil || inPod.APIServer != "https://[fd00::1]:6443" {
-		t.Errorf("%v, %q", err, inPod.APIServer)
-	}
-	var help strings.Builder
-	if _, err := server.Parse([]string{"--help"}, none, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-keys-dir") {
-		t.Errorf("%v: %s", err, help.String())
-	}
-}
 
 // desk has no Groups.
 type desk struct{ web.Desk }
@@ -81,7 +37,7 @@ type desk struct{ web.Desk }
 func (desk) Groups(context.Context, web.ListQuery) (page.Groups, error) { return page.Groups{}, nil }
 
 // cluster is an API server with one person.
-func cluster(t *testing.T) (config server.Config, up *atomic.Bool) {
+func cluster(t *testing.T) (config options.Config, up *atomic.Bool) {
 	t.Helper()
 	up = &atomic.Bool{}
 	up.Store(true)
@@ -112,13 +68,13 @@ func cluster(t *testing.T) (config server.Config, up *atomic.Bool) {
 			t.Fatal(err)
 		}
 	}
-	return server.Config{
+	return options.Config{
 		Address: "127.0.0.1:0", HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0", KeysDir: filepath.Join(dir, "keys"), BehindProxy: true,
 		Origin: "https://console.example", APIServer: api.URL, APIServerCAFile: filepath.Join(dir, "ca.crt"),
 	}, up
 }
 
-func start(t *testing.T, config server.Config) (*server.Server, func()) {
+func start(t *testing.T, config options.Config) (*server.Server, func()) {
 	t.Helper()
 	s, err := server.New(config, func(*person.Person) (web.Desk, error) { return desk{}, nil }, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -236,13 +192,13 @@ func TestReadiness(t *testing.T) {
 
 func TestWhatCannotWorkFailsAtTheStart(t *testing.T) {
 	t.Parallel()
-	for says, change := range map[string]func(*server.Config){
-		"--keys-dir":           func(c *server.Config) { c.KeysDir = filepath.Dir(c.KeysDir) },
-		"--api-server-ca-file": func(c *server.Config) { c.APIServerCAFile += "x" },
-		"--listen":             func(c *server.Config) { c.Address = "256.0.0.1:1" },
-		"--health-listen":      func(c *server.Config) { c.HealthAddress = "256.0.0.1:1" },
-		"--metrics-listen":     func(c *server.Config) { c.MetricsAddress = "256.0.0.1:1" },
-		"--tls-cert":           func(c *server.Config) { c.TLSCertFile = "nowhere" },
+	for says, change := range map[string]func(*options.Config){
+		"--keys-dir":           func(c *options.Config) { c.KeysDir = filepath.Dir(c.KeysDir) },
+		"--api-server-ca-file": func(c *options.Config) { c.APIServerCAFile += "x" },
+		"--listen":             func(c *options.Config) { c.Address = "256.0.0.1:1" },
+		"--health-listen":      func(c *options.Config) { c.HealthAddress = "256.0.0.1:1" },
+		"--metrics-listen":     func(c *options.Config) { c.MetricsAddress = "256.0.0.1:1" },
+		"--tls-cert":           func(c *options.Config) { c.TLSCertFile = "nowhere" },
 	} {
 		config, _ := cluster(t)
 		change(&config)

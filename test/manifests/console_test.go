@@ -8,7 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/keyward-dev/keyward/console/server"
+	"github.com/keyward-dev/keyward/console/options"
 )
 
 // TestConsole: the console has no credential of its own and no right, its limits fit, its arguments are understood, and of its ports only that of the
@@ -36,7 +36,7 @@ func TestConsole(t *testing.T) {
 		t.Errorf("GOMEMLIMIT is %d of %d", got, limit)
 	}
 	in := func(name string) string { return map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}[name] }
-	if _, err := server.Parse(c.Args, in, os.Stderr); err != nil {
+	if _, err := options.Parse(c.Args, in, os.Stderr); err != nil {
 		t.Error(err)
 	}
 	for _, argument := range c.Args {

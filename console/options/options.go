@@ -1,4 +1,5 @@
-package server
+// Package options is the command line of the console.
+package options
 
 import (
 	"cmp"

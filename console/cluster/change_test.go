@@ -2,11 +2,13 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -172,7 +174,9 @@ var _ = Describe("Changes", func() {
 		By("and Flux, which applies what Git has, leaves that as it is")
 		git := w.NewKey()
 		git.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ApiKey"))
-		Expect(testenv.Admin.Patch(ctx, git, client.Apply, client.FieldOwner("kustomize-controller"), client.ForceOwnership)).To(Succeed())
+		manifest, err := json.Marshal(git)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(testenv.Admin.Patch(ctx, git, client.RawPatch(types.ApplyPatchType, manifest), client.FieldOwner("kustomize-controller"), client.ForceOwnership)).To(Succeed())
 		Expect(*stored(ctx, "web").Spec.Suspended).To(BeTrue())
 		Expect(admin.DoRevoke(ctx, webOf(w))).To(Succeed())
 		Expect(*stored(ctx, "web").Spec.Revoked).To(BeTrue())

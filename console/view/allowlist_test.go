@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"https://acme.example":          {origin: "https://acme.example", passes: true, why: "acme.example allows it."},
 		"ACME.example/cart?id=1":        {origin: "https://acme.example", passes: true, why: "acme.example allows it."},
-		" http://www.acme.example/ ":    {origin: "http://www.acme.example", passes: true, why: "*.acme.example allows it."},
+		"http://www.acme.example/":      {origin: "http://www.acme.example", passes: true, why: "*.acme.example allows it."},
 		"https://münchen.example":       {origin: "https://xn--mnchen-3ya.example", passes: true, why: "xn--mnchen-3ya.example allows it."},
 		"capacitor://localhost":         {origin: "capacitor://localhost", passes: true, why: "capacitor://localhost allows it."},
 		"https://shop.example":          {origin: "https://shop.example", why: "https://shop.example:8443 is listed, but it is for another port: a port that is not the scheme's default has to be listed, as in shop.example." + other},
@@ -95,6 +95,9 @@ func TestCheck(t *testing.T) {
 		if verdict != nil && *verdict != (page.Verdict{Passes: c.passes, Origin: c.origin, Why: c.why}) {
 			t.Errorf("%q: %+v", site, *verdict)
 		}
+	}
+	if verdict, _ := Check(&EnteredAllowlist{Domains: domains, Site: " acme.example\n"}); verdict == nil || !verdict.Passes {
+		t.Errorf("with spaces around it: %+v", verdict)
 	}
 	if verdict, _ := Check(&EnteredAllowlist{Site: "http://127.0.0.1"}); verdict == nil || verdict.Passes || verdict.Why != "Localhost is not allowed here."+other {
 		t.Errorf("localhost: %+v", verdict)

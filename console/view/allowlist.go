@@ -30,11 +30,7 @@ const (
 
 // AllowlistLink leads to an allowlist of the Group.
 func (s *Sight) AllowlistLink(list *v1alpha1.DomainAllowlist) page.Link {
-	link := page.Link{Text: list.Name, Href: s.Group.Allowlist(list.Namespace, list.Name)}
-	if list.Namespace != s.Group.Namespace {
-		link.Text = list.Namespace + "/" + list.Name
-	}
-	return link
+	return page.Link{Text: s.name(list), Href: s.Group.Allowlist(list.Namespace, list.Name)}
 }
 
 // Allowlist is the editor of an allowlist, with what was entered if that is not nil, and with what is wrong with it.

@@ -74,6 +74,9 @@ func (d *Desk) SaveAllowlist(ctx context.Context, of place.Group, namespace, nam
 	if tool := view.Managed(list); tool != "" {
 		return invalid("", fmt.Sprintf("%s keeps this allowlist as Git has it, and would take the change back. Show the YAML, and commit it.", tool))
 	}
+	if entered.Version != "" && entered.Version != view.VersionOf(list) {
+		return web.ErrConflict
+	}
 	edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(&entered))
 	if len(problems) > 0 {
 		return &web.InvalidError{Fields: problems}

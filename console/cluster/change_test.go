@@ -146,7 +146,11 @@ var _ = Describe("Changes", func() {
 		Expect(editor.YAML).To(BeEmpty())
 		Expect(fieldsOf(save(web.EnteredAllowlist{Domains: []string{"acme.example/"}}))).To(HaveKey("domains"))
 
-		By("but not one that a tool keeps as Git has it: its YAML is for Git")
+		By("but not over what somebody else has saved meanwhile")
+		Expect(save(web.EnteredAllowlist{Domains: []string{"acme.example"}, Version: editor.Version})).To(Succeed())
+		Expect(save(web.EnteredAllowlist{Domains: []string{"lost.example"}, Version: editor.Version})).To(MatchError(web.ErrConflict))
+
+		By("and not one that a tool keeps as Git has it: its YAML is for Git")
 		testenv.Edit(ctx, list, func(l *v1alpha1.DomainAllowlist) {
 			l.Annotations = map[string]string{"argocd.argoproj.io/tracking-id": "keys:keyward.dev/DomainAllowlist:" + w.Namespace + "/web"}
 		})

@@ -15,42 +15,33 @@ import (
 	"github.com/keyward-dev/keyward/internal/role"
 )
 
-// allowlistPages is how many pages of allowlists are read. A Group has fewer that count.
-const allowlistPages = 10
-
-// Allowlists implements web.Desk.
+// Allowlists implements web.Desk. Of more than 1,000, the first are listed: a Group has fewer that count.
 func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, error) {
 	group, err := d.group(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	own := &listing[v1alpha1.DomainAllowlist]{
+	lists := &listing[v1alpha1.DomainAllowlist]{
 		in: []string{of.Namespace}, into: func() client.ObjectList { return &v1alpha1.DomainAllowlistList{} },
 		item: items(func(list *v1alpha1.DomainAllowlistList) []v1alpha1.DomainAllowlist { return list.Items }),
 		keep: func(list *v1alpha1.DomainAllowlist) bool { return view.Refers(list.Spec.GroupRef, list.Namespace, of) },
+		rows: manyRows, atOnce: manyAtOnce,
 	}
-	lists := *own
+	all := *lists
 	if !onlyOwn(&group.Spec.AllowlistsFrom) {
-		lists.in = []string{everywhere}
+		all.in = []string{everywhere}
 	}
-	seen, from := &view.Sight{Group: of, Now: d.now()}, cursor{}
-	var links []page.Link
-	for range allowlistPages {
-		found, next, err := gather(ctx, d, &lists, from)
-		if apierrors.IsForbidden(err) && lists.in[0] == everywhere && from == (cursor{}) {
-			lists.in = own.in
-			continue
-		}
-		if err != nil {
-			return nil, reading(err)
-		}
-		for i := range found {
-			links = append(links, seen.AllowlistLink(&found[i]))
-		}
-		if next == nil {
-			break
-		}
-		from = *next
+	found, _, err := gather(ctx, d, &all, cursor{})
+	if all.in[0] == everywhere && apierrors.IsForbidden(err) {
+		found, _, err = gather(ctx, d, lists, cursor{})
+	}
+	if err != nil {
+		return nil, reading(err)
+	}
+	seen := &view.Sight{Group: of, Now: d.now()}
+	links := make([]page.Link, len(found))
+	for i := range found {
+		links[i] = seen.AllowlistLink(&found[i])
 	}
 	return links, nil
 }
@@ -82,6 +73,9 @@ func (d *Desk) SaveAllowlist(ctx context.Context, of place.Group, namespace, nam
 	}
 	if tool := view.Managed(list); tool != "" {
 		return invalid("", fmt.Sprintf("%s keeps this allowlist as Git has it, and would take the change back. Show the YAML, and commit it.", tool))
+	}
+	if entered.Version != "" && entered.Version != view.VersionOf(list) {
+		return web.ErrConflict
 	}
 	edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(&entered))
 	if len(problems) > 0 {

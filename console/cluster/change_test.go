@@ -2,11 +2,13 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -144,7 +146,11 @@ var _ = Describe("Changes", func() {
 		Expect(editor.YAML).To(BeEmpty())
 		Expect(fieldsOf(save(web.EnteredAllowlist{Domains: []string{"acme.example/"}}))).To(HaveKey("domains"))
 
-		By("but not one that a tool keeps as Git has it: its YAML is for Git")
+		By("but not over what somebody else has saved meanwhile")
+		Expect(save(web.EnteredAllowlist{Domains: []string{"acme.example"}, Version: editor.Version})).To(Succeed())
+		Expect(save(web.EnteredAllowlist{Domains: []string{"lost.example"}, Version: editor.Version})).To(MatchError(web.ErrConflict))
+
+		By("and not one that a tool keeps as Git has it: its YAML is for Git")
 		testenv.Edit(ctx, list, func(l *v1alpha1.DomainAllowlist) {
 			l.Annotations = map[string]string{"argocd.argoproj.io/tracking-id": "keys:keyward.dev/DomainAllowlist:" + w.Namespace + "/web"}
 		})
@@ -172,7 +178,9 @@ var _ = Describe("Changes", func() {
 		By("and Flux, which applies what Git has, leaves that as it is")
 		git := w.NewKey()
 		git.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ApiKey"))
-		Expect(testenv.Admin.Patch(ctx, git, client.Apply, client.FieldOwner("kustomize-controller"), client.ForceOwnership)).To(Succeed())
+		manifest, err := json.Marshal(git)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(testenv.Admin.Patch(ctx, git, client.RawPatch(types.ApplyPatchType, manifest), client.FieldOwner("kustomize-controller"), client.ForceOwnership)).To(Succeed())
 		Expect(*stored(ctx, "web").Spec.Suspended).To(BeTrue())
 		Expect(admin.DoRevoke(ctx, webOf(w))).To(Succeed())
 		Expect(*stored(ctx, "web").Spec.Revoked).To(BeTrue())

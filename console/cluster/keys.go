@@ -27,7 +27,7 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	if err != nil {
 		return page.Keys{}, err
 	}
-	keys, next, err := d.keysOf(ctx, group, query.Search, from)
+	keys, next, err := d.keysOf(ctx, group, &listing[v1alpha1.ApiKey]{}, query.Search, from)
 	if err != nil {
 		return page.Keys{}, reading(err)
 	}
@@ -45,16 +45,15 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	return shown, nil
 }
 
-// keysOf returns a part of the keys of a Group. The API server cannot select them by their Group: those of its namespace are looked at, and
-// those of the whole cluster where others may refer to it and the person may list them.
-func (d *Desk) keysOf(ctx context.Context, group *v1alpha1.Group, search string, from cursor) ([]v1alpha1.ApiKey, *cursor, error) {
+// keysOf returns a part of the keys of a Group, as many as of says. The API server cannot select them by their Group: those of its namespace are
+// looked at, and those of the whole cluster where others may refer to it and the person may list them.
+func (d *Desk) keysOf(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], search string, from cursor) (
+	[]v1alpha1.ApiKey, *cursor, error) {
 	at := place.Group{Namespace: group.Namespace, Name: group.Name}
-	of := &listing[v1alpha1.ApiKey]{
-		in: []string{group.Namespace}, into: func() client.ObjectList { return &v1alpha1.ApiKeyList{} },
-		item: items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items }),
-		keep: func(key *v1alpha1.ApiKey) bool {
-			return view.Refers(key.Spec.GroupRef, key.Namespace, at) && matches(key.Name, search)
-		},
+	of.in, of.into = []string{group.Namespace}, func() client.ObjectList { return &v1alpha1.ApiKeyList{} }
+	of.item = items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items })
+	of.keep = func(key *v1alpha1.ApiKey) bool {
+		return view.Refers(key.Spec.GroupRef, key.Namespace, at) && matches(key.Name, search)
 	}
 	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
 		return gather(ctx, d, of, from)

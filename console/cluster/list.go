@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -20,6 +21,8 @@ const (
 	// pageSize is how many rows a page has at most, and lookups how many requests are made to fill it: each for as many objects as the page has room
 	// for. A list of which few objects belong to the Group, or match a search, goes on with the next page.
 	pageSize, lookups = 100, 10
+	// manyRows and manyAtOnce are for pages that need many objects, and little of each.
+	manyRows, manyAtOnce = 1000, 250
 	// everywhere stands for the namespaces of the whole cluster.
 	everywhere = ""
 )
@@ -59,6 +62,8 @@ type listing[T any] struct {
 	into func() client.ObjectList
 	item func(list client.ObjectList) []T
 	keep func(*T) bool
+	// rows is how many are kept at most, and atOnce how many are asked for at once; 0 is the size of a page.
+	rows, atOnce int
 	// skips reports whether namespaces that the person may not list are left out.
 	skips bool
 }
@@ -67,7 +72,7 @@ var errScope = errors.New("not one of the namespaces")
 
 // gather returns the objects of a page that are kept, from where the cursor says on, and where the next page begins; nil if there is none.
 func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (kept []T, next *cursor, err error) {
-	scope := 0
+	scope, rows, atOnce := 0, cmp.Or(of.rows, pageSize), cmp.Or(of.atOnce, pageSize)
 	if from != (cursor{}) {
 		if scope = slices.Index(of.in, from.Namespace); scope < 0 {
 			return nil, nil, errors.Join(web.ErrNotFound, errScope)
@@ -78,11 +83,11 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 		if scope == len(of.in) {
 			return kept, nil, nil
 		}
-		if len(kept) == pageSize {
+		if len(kept) == rows {
 			break
 		}
 		list := of.into()
-		err := d.list(ctx, list, of.in[scope], at, pageSize-len(kept))
+		err := d.list(ctx, list, of.in[scope], at, min(atOnce, rows-len(kept)))
 		switch {
 		case apierrors.IsForbidden(err) && of.skips:
 			list.SetContinue("")

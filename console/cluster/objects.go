@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/console/web"
@@ -12,11 +11,6 @@ import (
 
 func objectKey(namespace, name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: namespace, Name: name}
-}
-
-// nameOf is the metadata of an object with nothing but what it is called.
-func nameOf(object client.Object) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
 // unlessMissing returns an error of reading what does not have to exist.

@@ -11,9 +11,6 @@ import (
 	"github.com/keyward-dev/keyward/console/web"
 )
 
-// keyPages is how many pages of keys are read to find those with the most requests.
-const keyPages = 10
-
 // Usage implements web.Desk.
 func (d *Desk) Usage(ctx context.Context, of place.Group, month string) (page.Usage, error) {
 	group, err := d.group(ctx, of)
@@ -24,25 +21,13 @@ func (d *Desk) Usage(ctx context.Context, of place.Group, month string) (page.Us
 	if err != nil {
 		return page.Usage{}, err
 	}
-	var keys []v1alpha1.ApiKey
-	from, all := cursor{}, false
-	for range keyPages {
-		more, next, err := d.keysOf(ctx, group, "", from)
-		if err != nil {
-			return page.Usage{}, reading(err)
-		}
-		for i := range more { // of a key, only what is counted is kept
-			keys = append(keys, v1alpha1.ApiKey{
-				ObjectMeta: nameOf(&more[i]), Status: v1alpha1.ApiKeyStatus{Usage: more[i].Status.Usage},
-			})
-		}
-		if all = next == nil; all {
-			break
-		}
-		from = *next
+	many := &listing[v1alpha1.ApiKey]{rows: manyRows, atOnce: manyAtOnce}
+	keys, next, err := d.keysOf(ctx, group, many, "", cursor{})
+	if err != nil {
+		return page.Usage{}, reading(err)
 	}
 	seen := &view.Sight{Group: of, Now: d.now()}
-	used, err := seen.Usage(group, recorded, keys, all, month)
+	used, err := seen.Usage(group, recorded, keys, next == nil, month)
 	if errors.Is(err, view.ErrMonth) {
 		return page.Usage{}, errors.Join(web.ErrNotFound, err)
 	}

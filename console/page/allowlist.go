@@ -20,6 +20,7 @@ type Allowlist struct {
 	Missing      Choices // what happens to requests without an origin
 	Site         Input   // to check, at most 272 characters
 	Verdict      *Verdict
+	Version      string // of what the editor shows, to be sent with it
 	YAML         string // what will be applied; empty: it was not asked for
 }
 

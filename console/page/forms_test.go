@@ -51,7 +51,7 @@ var exampleRotate = Rotate{
 }
 
 var exampleAllowlist = Allowlist{
-	Action: "/groups/acme/allowlists/shop", Back: "/groups/acme", Localhost: true,
+	Action: "/groups/acme/allowlists/shop", Back: "/groups/acme", Localhost: true, Version: "5a0c2f0e.3",
 	Domains:  Input{Value: "acme.example\n*.acme.example\nhttps://shop.example:8443"},
 	Projects: Choices{Of: []Choice{{Value: "media", Text: "media", Chosen: true}, {Value: "maps", Text: "maps"}}},
 	Missing:  Choices{Of: []Choice{{Value: "Deny", Text: "are refused", Chosen: true}, {Value: "Allow", Text: "are accepted"}}},

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -20,6 +21,7 @@ type EnteredAllowlist struct {
 	Localhost         bool
 	Missing           string
 	Site              string // to check; empty: none
+	Version           string // of the page that was filled in; empty: not known
 }
 
 // Bounds of an allowlist, which are those of the API.
@@ -30,25 +32,24 @@ const (
 
 // AllowlistLink leads to an allowlist of the Group.
 func (s *Sight) AllowlistLink(list *v1alpha1.DomainAllowlist) page.Link {
-	link := page.Link{Text: list.Name, Href: s.Group.Allowlist(list.Namespace, list.Name)}
-	if list.Namespace != s.Group.Namespace {
-		link.Text = list.Namespace + "/" + list.Name
-	}
-	return link
+	return page.Link{Text: s.name(list), Href: s.Group.Allowlist(list.Namespace, list.Name)}
 }
 
 // Allowlist is the editor of an allowlist, with what was entered if that is not nil, and with what is wrong with it.
 func (s *Sight) Allowlist(group *v1alpha1.Group, list *v1alpha1.DomainAllowlist, entered *EnteredAllowlist, problems map[string]string) page.Allowlist {
 	editor := page.Allowlist{
 		Action: s.Group.Allowlist(list.Namespace, list.Name), Back: s.Group.Of("allowlists"), ReadOnly: !s.may(role.ChangeAllowlist),
-		Managed: Managed(list), Problem: problems[""],
+		Managed: Managed(list), Problem: problems[""], Version: VersionOf(list),
 	}
 	shown := entered
-	if shown == nil {
+	switch {
+	case entered == nil:
 		shown = EnteredOf(group, list)
-	} else if editor.ReadOnly { // the fields of a form that is disabled are not sent
+	case editor.ReadOnly: // the fields of a form that is disabled are not sent
 		shown = EnteredOf(group, list)
 		shown.Site = entered.Site
+	case entered.Version != "":
+		editor.Version = entered.Version
 	}
 	editor.Domains = page.Input{Value: strings.Join(shown.Domains, "\n"), Error: problems["domains"]}
 	editor.Projects = page.Choices{Of: named(grant.Projects(group), shown.Projects), Error: problems["projects"]}
@@ -61,6 +62,11 @@ func (s *Sight) Allowlist(group *v1alpha1.Group, list *v1alpha1.DomainAllowlist,
 		editor.Verdict, editor.Site.Error = Check(shown)
 	}
 	return editor
+}
+
+// VersionOf identifies what an allowlist allows: what the manager says of it does not count.
+func VersionOf(list *v1alpha1.DomainAllowlist) string {
+	return string(list.UID) + "." + strconv.FormatInt(list.Generation, 10)
 }
 
 // EnteredOf returns an allowlist as the editor has it. One for all projects of the Group has none chosen.

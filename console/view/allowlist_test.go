@@ -16,7 +16,7 @@ import (
 )
 
 func shop(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
-	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "shop"}}
+	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "shop", UID: "u", Generation: 3}}
 	list.Spec = v1alpha1.DomainAllowlistSpec{
 		GroupRef: v1alpha1.GroupReference{Name: "acme"}, Projects: []v1alpha1.ProjectName{"media"},
 		Domains: []string{"acme.example", "*.acme.example", "https://shop.example:8443"}, AllowLocalhost: ptr.To(false),
@@ -30,7 +30,7 @@ func shop(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
 
 func TestAllowlist(t *testing.T) {
 	want := page.Allowlist{
-		Action: "/groups/acme/acme/allowlists/acme/shop", Back: "/groups/acme/acme/allowlists",
+		Action: "/groups/acme/acme/allowlists/acme/shop", Back: "/groups/acme/acme/allowlists", Version: "u.3",
 		Domains:  page.Input{Value: "acme.example\n*.acme.example\nhttps://shop.example:8443"},
 		Projects: page.Choices{Of: []page.Choice{{Value: "media", Text: "media", Chosen: true}, {Value: "maps", Text: "maps"}}},
 		Missing:  page.Choices{Of: []page.Choice{{Value: "Deny", Text: "are refused", Chosen: true}, {Value: "Allow", Text: "are accepted"}}},
@@ -47,6 +47,9 @@ func TestAllowlist(t *testing.T) {
 	})
 	if d := gocmp.Diff(want, sight(role.Viewer).Allowlist(acme(), list, forged, nil)); d != "" {
 		t.Error(d)
+	}
+	if got := sight(role.Member).Allowlist(acme(), shop(), &EnteredAllowlist{Version: "u.2"}, nil).Version; got != "u.2" {
+		t.Errorf("the form that was filled in becomes that of version %s", got)
 	}
 	all := sight(role.Member).Allowlist(acme(), shop(func(l *v1alpha1.DomainAllowlist) {
 		l.Namespace, l.Spec.Projects, l.Spec.AllowLocalhost = "web", []v1alpha1.ProjectName{"maps", "media"}, nil
@@ -76,7 +79,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"https://acme.example":          {origin: "https://acme.example", passes: true, why: "acme.example allows it."},
 		"ACME.example/cart?id=1":        {origin: "https://acme.example", passes: true, why: "acme.example allows it."},
-		" http://www.acme.example/ ":    {origin: "http://www.acme.example", passes: true, why: "*.acme.example allows it."},
+		"http://www.acme.example/":      {origin: "http://www.acme.example", passes: true, why: "*.acme.example allows it."},
 		"https://münchen.example":       {origin: "https://xn--mnchen-3ya.example", passes: true, why: "xn--mnchen-3ya.example allows it."},
 		"capacitor://localhost":         {origin: "capacitor://localhost", passes: true, why: "capacitor://localhost allows it."},
 		"https://shop.example":          {origin: "https://shop.example", why: "https://shop.example:8443 is listed, but it is for another port: a port that is not the scheme's default has to be listed, as in shop.example." + other},
@@ -95,6 +98,9 @@ func TestCheck(t *testing.T) {
 		if verdict != nil && *verdict != (page.Verdict{Passes: c.passes, Origin: c.origin, Why: c.why}) {
 			t.Errorf("%q: %+v", site, *verdict)
 		}
+	}
+	if verdict, _ := Check(&EnteredAllowlist{Domains: domains, Site: " acme.example\n"}); verdict == nil || !verdict.Passes {
+		t.Errorf("with spaces around it: %+v", verdict)
 	}
 	if verdict, _ := Check(&EnteredAllowlist{Site: "http://127.0.0.1"}); verdict == nil || verdict.Passes || verdict.Why != "Localhost is not allowed here."+other {
 		t.Errorf("localhost: %+v", verdict)

@@ -15,7 +15,7 @@ import (
 // KeyRow is a row of the list of keys.
 func (s *Sight) KeyRow(key *v1alpha1.ApiKey) page.Key {
 	return page.Key{
-		Name: key.Name, Href: s.key(key).Of(), Preview: key.Status.Preview, Projects: join(key.Spec.Projects), Creator: key.Status.CreatedBy,
+		Name: s.name(key), Href: s.key(key).Of(), Preview: key.Status.Preview, Projects: join(key.Spec.Projects), Creator: key.Status.CreatedBy,
 		State: s.keyState(key), LastUse: timeOf(key.Status.LastUsedAt), Expiry: timeOf(key.Status.ExpiresAt),
 	}
 }

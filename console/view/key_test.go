@@ -83,6 +83,14 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestKeyOfAnotherNamespace: two keys of one name are told apart.
+func TestKeyOfAnotherNamespace(t *testing.T) {
+	far := sight(role.Viewer).KeyRow(web(func(k *v1alpha1.ApiKey) { k.Namespace = "shop" }))
+	if near := sight(role.Viewer).KeyRow(web()); near.Name != "web" || far.Name != "shop/web" || far.Href != "/groups/acme/acme/keys/shop/web" {
+		t.Errorf("%+v, %+v", near, far)
+	}
+}
+
 func TestKeyStates(t *testing.T) {
 	for want, key := range map[page.State]*v1alpha1.ApiKey{
 		{Text: "Active", Tone: page.Good}:                  web(),

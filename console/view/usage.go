@@ -87,7 +87,7 @@ func (s *Sight) keyShares(keys []v1alpha1.ApiKey, query usagequery.Query, total 
 	for i := range keys {
 		requests, _ := query.KeyRequests(&keys[i])
 		if requests > 0 {
-			shares = append(shares, page.Share{Name: keys[i].Name, Href: s.key(&keys[i]).Of(), Requests: requests})
+			shares = append(shares, page.Share{Name: s.name(&keys[i]), Href: s.key(&keys[i]).Of(), Requests: requests})
 		}
 	}
 	slices.SortFunc(shares, func(a, b page.Share) int {

@@ -31,6 +31,14 @@ func (s *Sight) key(key *v1alpha1.ApiKey) place.Key {
 	return place.Key{Group: s.Group, Namespace: key.Namespace, Name: key.Name}
 }
 
+// name is how an object is called on pages of the Group: with its namespace, if that is another.
+func (s *Sight) name(object metav1.Object) string {
+	if object.GetNamespace() == s.Group.Namespace {
+		return object.GetName()
+	}
+	return object.GetNamespace() + "/" + object.GetName()
+}
+
 // Refers reports whether an object in a namespace is about a Group by its reference.
 func Refers(reference v1alpha1.GroupReference, namespace string, of place.Group) bool {
 	groupNamespace, name := grant.GroupKey(reference, namespace)

@@ -42,6 +42,12 @@ LABEL org.opencontainers.image.title="Keyward validation server" \
       org.opencontainers.image.description="Authenticates requests with API keys next to the content"
 ENTRYPOINT ["/keyward-validator"]
 
+FROM base AS console
+COPY --from=files /files/keyward-console /
+LABEL org.opencontainers.image.title="Keyward console" \
+      org.opencontainers.image.description="Serves pages to people who manage API keys without a kubeconfig"
+ENTRYPOINT ["/keyward-console"]
+
 FROM base AS kubectl-keyward
 COPY --from=files /files/kubectl-keyward /
 LABEL org.opencontainers.image.title="kubectl keyward" \

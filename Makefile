@@ -53,9 +53,9 @@ run: bin/devcluster build $(if $(NODE),bin/node/devcluster-node static) ## Run a
 	@exec bin/keyward-run $(if $(NODE),--node)
 
 .PHONY: build
-build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
+build: ## Build the manager, the validator, the console, kubectl's plugin and the runner into bin/
 	@go run ./hack/build -name keyward -ldflags '$(LDFLAGS)' bin/keyward-manager=./cmd/manager bin/keyward-validator=./cmd/validator \
-		bin/kubectl-keyward=./cmd/kubectl-keyward bin/keyward-run=./hack/run
+		bin/keyward-console=./cmd/console bin/kubectl-keyward=./cmd/kubectl-keyward bin/keyward-run=./hack/run
 	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
 
 .PHONY: clean

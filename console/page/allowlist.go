@@ -2,10 +2,17 @@ package page
 
 import "io"
 
+// Allowlists lists those that apply to a Group.
+type Allowlists struct{ Lists []Link }
+
+// Write writes the page.
+func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "allowlists", frame, p) }
+
 // Allowlist is the editor of the origins that may present the keys of projects.
 type Allowlist struct {
 	Action, Back string
 	ReadOnly     bool    // the person may look, and check sites
+	Managed      string  // what keeps it as Git has it, such as Flux: it is changed there, with the YAML; empty: nothing does
 	Problem      string  // why the last attempt failed; empty: it did not, or its fields say so
 	Domains      Input   // at most 256 patterns, one a line
 	Projects     Choices // at most 64; none: all
@@ -13,6 +20,7 @@ type Allowlist struct {
 	Missing      Choices // what happens to requests without an origin
 	Site         Input   // to check, at most 272 characters
 	Verdict      *Verdict
+	Version      string // of what the editor shows, to be sent with it
 	YAML         string // what will be applied; empty: it was not asked for
 }
 

@@ -27,22 +27,23 @@ type Step struct{ When, What string }
 // Write writes the page.
 func (p Rotate) Write(to io.Writer, frame Frame) error { return render(to, "rotate", frame, p) }
 
-// Use is what a key is used for at present.
+// Use is what a key is used for at present, as far as the cluster knows it.
 type Use struct {
-	Last     time.Time // zero: never
-	LastHour int64     // requests
-	Origins  []string
+	Last    time.Time // zero: never
+	Today   int64     // requests with the key that were allowed today (UTC)
+	Week    int64     // those of the last 7 days, today included
+	Origins []string  // of the Group in this period, those with the most requests first: they are not known by key
 }
 
 // shownUse is Use as a page shows it.
 type shownUse struct {
-	Last     instant
-	LastHour int64
-	Origins  []string
+	Last        instant
+	Today, Week int64
+	Origins     []string
 }
 
 func newUse(now time.Time, of Use) shownUse {
-	return shownUse{newInstant(now, of.Last, "never"), of.LastHour, of.Origins}
+	return shownUse{newInstant(now, of.Last, "never"), of.Today, of.Week, of.Origins}
 }
 
 // Suspend asks whether a key is to be refused until it is resumed.
@@ -60,7 +61,6 @@ type Resume struct {
 	Name, Action, Back string
 	Since              time.Time // of the suspension
 	By                 string    // who suspended it; empty: not known
-	Refused            int64     // requests since then
 	Remains            string    // why the key is refused all the same, such as a frozen Group; empty: it is accepted
 	Error              string    // of an attempt that was not accepted
 }

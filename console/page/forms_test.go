@@ -51,7 +51,7 @@ var exampleRotate = Rotate{
 }
 
 var exampleAllowlist = Allowlist{
-	Action: "/groups/acme/allowlists/shop", Back: "/groups/acme", Localhost: true,
+	Action: "/groups/acme/allowlists/shop", Back: "/groups/acme", Localhost: true, Version: "5a0c2f0e.3",
 	Domains:  Input{Value: "acme.example\n*.acme.example\nhttps://shop.example:8443"},
 	Projects: Choices{Of: []Choice{{Value: "media", Text: "media", Chosen: true}, {Value: "maps", Text: "maps"}}},
 	Missing:  Choices{Of: []Choice{{Value: "Deny", Text: "are refused", Chosen: true}, {Value: "Allow", Text: "are accepted"}}},
@@ -67,6 +67,12 @@ func exampleAllowlistViewed() Allowlist {
 	page.ReadOnly, page.YAML = true, ""
 	page.Site = Input{Value: "https://www.acme.example"}
 	page.Verdict = &Verdict{Passes: true, Origin: "https://www.acme.example", Why: "*.acme.example allows it."}
+	return page
+}
+
+func exampleAllowlistManaged() Allowlist {
+	page := exampleAllowlist
+	page.Managed, page.Verdict = "Argo CD", nil
 	return page
 }
 

@@ -12,6 +12,7 @@ import (
 type KeyDetail struct {
 	Preview, Description string
 	State                State
+	Managed              string // what keeps the ApiKey as Git has it, such as Argo CD; empty: nothing does
 	Problem              string // what somebody has to do before the key can be used; empty: nothing
 	Projects             string
 	Permissions          string
@@ -22,6 +23,7 @@ type KeyDetail struct {
 	Actions              []Action  // those that the role permits
 	Versions             []Version // oldest first, at most 16
 	Enforcement          Enforcement
+	RefusalsKnown        bool      // validation servers were asked for Refusals
 	Refusals             []Refusal // newest first
 	Mount                Mount
 }

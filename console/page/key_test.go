@@ -11,7 +11,7 @@ import (
 
 const day = 24 * time.Hour
 
-var exampleUse = Use{Last: now.Add(-3 * time.Minute), LastHour: 5210, Origins: []string{"https://www.acme.example"}}
+var exampleUse = Use{Last: now.Add(-3 * time.Minute), Today: 5210, Week: 41_120, Origins: []string{"https://www.acme.example"}}
 
 var exampleKey = KeyDetail{
 	Preview: "kw_live_…9f3a", Description: "The checkout of the web shop.", State: State{"Active", Good}, Projects: "media, maps",
@@ -30,6 +30,7 @@ var exampleKey = KeyDetail{
 	Enforcement: Enforcement{Acknowledged: 2, Servers: 3, Each: []Server{
 		{"edge-a", State{"Enforced", Good}, now.Add(-2 * day)}, {"edge-b", State{"Enforced", Good}, now.Add(-2 * day)},
 		{"shop-7d9f8c6b5-x2x4p", State{"Not connected", Bad}, now.Add(-20 * time.Minute)}}},
+	Managed: "Flux", RefusalsKnown: true,
 	Refusals: []Refusal{
 		{At: now.Add(-9 * time.Minute), Code: "origin_denied", Cause: "No allowlist of the project has the origin of the request.",
 			Hint: "Add the site to an allowlist, if it is yours.", Method: "GET", Host: "cdn.acme.example", Path: "/api/scenes/1",

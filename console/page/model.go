@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -15,12 +16,20 @@ type Frame struct {
 	// Token is sent with every form, against forms of other sites.
 	Token  string
 	Crumbs []Link
+	// Tabs lead to the pages beside this one; none: there are none.
+	Tabs []Tab
 	// Now is what relative times are relative to.
 	Now time.Time
 }
 
 // Link leads to another page.
 type Link struct{ Text, Href string }
+
+// Tab is one of several pages about the same.
+type Tab struct {
+	Link
+	Current bool
+}
 
 // Tone says how a state looks, beside its text.
 type Tone string
@@ -44,19 +53,37 @@ type SignIn struct {
 	Problem  string // why the last attempt failed
 	Provider string // the name of the OIDC provider; empty: there is none
 	Next     string // the path to return to
+	// ServiceAccounts says that tokens of ServiceAccounts are accepted.
+	ServiceAccounts bool
 }
 
 // Write writes the page.
 func (p SignIn) Write(to io.Writer, frame Frame) error { return render(to, "signin", frame, p) }
 
 // Field is a value of a form that was not accepted. Secrets are never kept.
-type Field struct{ Name, Label, Value, Error string }
+type Field struct {
+	Name, Label, Value, Error string
+	Hidden                    bool // it is sent again, and not shown
+}
+
+// Lines reports whether the value has several lines, which a field of one line would lose.
+func (f Field) Lines() bool { return strings.ContainsAny(f.Value, "\r\n") }
+
+// kept is the place of a Field among others, and its error.
+type kept struct {
+	At    int
+	Error string
+}
+
+func newKept(at int, err string) kept { return kept{at, err} }
 
 // Failure says why something was not done, and keeps what was entered.
 type Failure struct {
 	Reason string
 	Action string // the path that Kept is sent to again
 	Kept   []Field
+	// SignIn is the path to sign in at, in another tab; empty: that would not help.
+	SignIn string
 }
 
 // Write writes the page.
@@ -70,10 +97,24 @@ type Group struct {
 }
 
 // Groups lists the Groups that a person may see.
-type Groups struct{ Groups []Group }
+type Groups struct {
+	Groups []Group
+	Search Input  // part of a name, or a namespace, '/' and part of a name
+	Action string // the path that Search is sent to; empty: it is not offered
+	Named  bool   // the person may not list the Groups of all namespaces, so that some may have to be named
+	Next   string // path of the next page; empty: this is the last
+}
 
 // Write writes the page.
 func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }
+
+// groupSearch is how the search for Groups is called.
+func groupSearch(named bool) string {
+	if named {
+		return "Namespace, a slash, and what the name contains"
+	}
+	return "Name contains"
+}
 
 // Key is a row of Keys.
 type Key struct {
@@ -85,6 +126,8 @@ type Key struct {
 // Keys is one page of the keys of a Group.
 type Keys struct {
 	Keys   []Key
+	Search Input  // part of a name, at most 253 characters
+	Action string // the path that Search is sent to; empty: it is not offered
 	Create string // path of the form; empty: the person may not create keys
 	Next   string // path of the next page; empty: this is the last
 }
@@ -101,6 +144,21 @@ type Revoke struct {
 
 // Write writes the page.
 func (p Revoke) Write(to io.Writer, frame Frame) error { return render(to, "revoke", frame, p) }
+
+// Claim asks before the plaintext of a key is shown, since that is done once.
+type Claim struct {
+	Name, Action, Back string
+	Error              string // of an attempt that was not accepted
+}
+
+// Write writes the page.
+func (p Claim) Write(to io.Writer, frame Frame) error { return render(to, "claim", frame, p) }
+
+// SignOut asks which sessions are to end.
+type SignOut struct{ Everywhere string } // the path that ends all sessions of the person
+
+// Write writes the page.
+func (p SignOut) Write(to io.Writer, frame Frame) error { return render(to, "signout", frame, p) }
 
 // Claimed shows the plaintext of a key, once. Whoever serves it forbids that it is stored.
 type Claimed struct {

@@ -29,12 +29,12 @@ const Prefix = "/assets/"
 
 var pages = map[string]*template.Template{}
 
-var functions = template.FuncMap{"asset": assetPath, "count": count, "when": newInstant, "axis": newAxis, "snippets": snippets,
-	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "breakdown": newBreakdown}
+var functions = template.FuncMap{"asset": assetPath, "count": count, "when": newInstant, "axis": newAxis, "kept": newKept, "snippets": snippets,
+	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "groupSearch": groupSearch, "breakdown": newBreakdown}
 
 func init() {
 	for _, name := range []string{"signin", "failure", "groups", "keys", "key", "create", "claimed", "rotate", "suspend", "resume", "revoke", "usage",
-		"allowlist", "log"} {
+		"allowlist", "allowlists", "log", "claim", "signout"} {
 		pages[name] = template.Must(template.New(name).Funcs(functions).
 			ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/"+name+".html"))
 	}

@@ -36,14 +36,15 @@ const plaintext = "kw_live_EXAMPLE0000000000000000000000000000000000"
 func examples() []example {
 	return []example{
 		{"signin", "Sign in", SignIn{Provider: "Acme SSO", Next: "/groups/acme"}},
-		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/"}},
+		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/", ServiceAccounts: true}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
-		{"groups", "Groups", Groups{[]Group{
+		{"groups", "Groups", Groups{Groups: []Group{
 			{Name: "acme", Href: "/groups/acme", Tier: "gold", State: State{"Active", Good}, Keys: 4218, Requests: 12345678},
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},
 			{Name: "old-shop", Href: "/groups/old-shop", Tier: "free", State: State{"Suspended", Bad}}}}},
 		{"groups-empty", "Groups", Groups{}},
+		{"groups-named", "Groups", Groups{Action: "/", Named: true}},
 		{"keys", "Keys of acme", Keys{Create: "/groups/acme/keys/new", Next: "/groups/acme?after=web", Keys: []Key{
 			{Name: "checkout", Href: "/groups/acme/keys/checkout", Preview: "kw_live_…9f3a", Projects: "media, maps", Creator: "ada@acme.example",
 				State: State{"Active", Good}, LastUse: now.Add(-3 * time.Minute), Expiry: now.Add(88 * 24 * time.Hour)},
@@ -61,11 +62,19 @@ func examples() []example {
 		{"rotate", "Rotate checkout", exampleRotate},
 		{"suspend", "Suspend checkout", Suspend{Name: "checkout", Action: "/groups/acme/keys/checkout/suspend", Back: "/groups/acme/keys/checkout", Use: exampleUse}},
 		{"resume", "Resume checkout", Resume{Name: "checkout", Action: "/groups/acme/keys/checkout/resume", Back: "/groups/acme/keys/checkout",
-			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Refused: 1204, Remains: "The Group is frozen: the key is refused until it is Active again."}},
+			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Remains: "The Group is frozen: the key is refused until it is Active again."}},
 		{"usage", "Usage of acme", exampleUsage()},
 		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
+		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
+		{"keys-none", "Keys of acme", Keys{Action: "/groups/team/acme", Search: Input{Value: "shop"}}},
+		{"failure-ended", "Not done", Failure{Reason: "Your session is over.", Action: "/groups/acme/allowlists/shop", SignIn: "/sign-in",
+			Kept: []Field{{Name: "domains", Label: "Sites", Value: "acme.example\n*.acme.example", Error: "One is missing."}, {Name: "step", Value: "save", Hidden: true}}}},
+		{"claim", "Key of checkout", Claim{"checkout", "/groups/acme/keys/checkout/claim", "/groups/acme/keys/checkout", ""}},
+		{"signout", "Sign out everywhere", SignOut{"/sign-out/everywhere"}},
+		{"allowlists", "Allowlists of acme", Allowlists{[]Link{{"team/shop", "/groups/acme/allowlists/shop"}}}},
+		{"allowlists-none", "Allowlists of acme", Allowlists{}},
 		{"log", "Log of acme", exampleLog},
 		{"log-nothing", "Log of acme", Log{Action: "/groups/acme/log", Types: exampleLog.Types, Object: Input{Value: "no-such"}, From: Input{Value: "yesterday",
 			Error: "Write a day as 2026-03-01."}, Clear: "/groups/acme/log"}},
@@ -80,6 +89,9 @@ func (e example) render(t *testing.T) string {
 	}
 	if (strings.Contains(e.title, " ") || strings.HasPrefix(e.name, "key")) && frame.SignOut {
 		frame.Crumbs = []Link{{"Groups", "/"}, {"acme", "/groups/acme"}}
+	}
+	if strings.HasPrefix(e.name, "allowlists") {
+		frame.Tabs = []Tab{{Link{"Keys", "/groups/acme"}, false}, {Link{"Allowlists", "/groups/acme/allowlists"}, true}}
 	}
 	var to bytes.Buffer
 	if err := e.page.Write(&to, frame); err != nil {

@@ -71,6 +71,8 @@ type EnteredAllowlist struct {
 	Localhost         bool
 	Missing           string
 	Site              string // to check; empty: none
+	// Version is that of the page which was filled in: what was changed since is not overwritten (ErrConflict). Empty: it is.
+	Version string
 }
 
 type sentinel string

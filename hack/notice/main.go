@@ -29,7 +29,7 @@ var programs = []struct {
 	system string
 	paths  []string
 }{
-	{"linux", []string{"./cmd/manager", "./cmd/validator", "./cmd/kubectl-keyward"}},
+	{"linux", []string{"./cmd/manager", "./cmd/validator", "./cmd/console", "./cmd/kubectl-keyward"}},
 	{"darwin", []string{"./cmd/kubectl-keyward"}},
 	{"windows", []string{"./cmd/kubectl-keyward"}},
 }

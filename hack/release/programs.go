@@ -22,6 +22,11 @@ var programs = []program{
 		description: "Authenticates requests with API keys next to the content",
 	},
 	{
+		name: "keyward-console", source: "./cmd/console", image: "keyward/console",
+		title:       "Keyward console",
+		description: "Serves pages to people who manage API keys without a kubeconfig",
+	},
+	{
 		name: "kubectl-keyward", source: "./cmd/kubectl-keyward", image: "keyward/kubectl-keyward",
 		title:       "kubectl keyward",
 		description: "Looks at API keys and their use, rotates, reveals and revokes them, and finds out why one was refused",

@@ -29,7 +29,7 @@ func TestConfigIsAccepted(t *testing.T) {
 		}
 	}
 	for range 2 {
-		for _, dir := range []string{"config/local", "config/default"} {
+		for _, dir := range []string{"config/local", "config/default", "config/console"} {
 			kubectl("apply", "--server-side", "--force-conflicts", "-k", filepath.Join("../..", dir))
 		}
 		kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", "../../config/crd/bases")

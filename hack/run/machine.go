@@ -21,10 +21,13 @@ const (
 	syncPort    = 9444
 	metricsPort = 9445
 	healthPort  = 9446
+
+	consolePort       = 8443
+	consoleHealthPort = 8444
 )
 
 // allPorts are those of everything that runs beside the cluster.
-var allPorts = []int{proxyPort, httpPort, grpcPort, adminPort, webhookPort, syncPort, metricsPort, healthPort}
+var allPorts = []int{proxyPort, httpPort, grpcPort, adminPort, webhookPort, syncPort, metricsPort, healthPort, consolePort, consoleHealthPort}
 
 func localAddress(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
@@ -32,7 +35,7 @@ func localURL(port int) string { return "http://" + localAddress(port) }
 
 // checkTools looks for the programs that are needed.
 func checkTools(root string) error {
-	for _, name := range []string{"devcluster", "envtest/kubectl", "keyward-manager", "keyward-validator"} {
+	for _, name := range []string{"devcluster", "envtest/kubectl", "keyward-manager", "keyward-validator", "keyward-console"} {
 		if _, err := os.Stat(filepath.Join(root, "bin", name)); err != nil {
 			return fmt.Errorf("bin/%s is missing: use make run, which builds it", name)
 		}

@@ -130,6 +130,7 @@ func (p *progress) instructions(r *runner) {
 	fmt.Fprintf(&b, "# The state of the key; docs/kubectl-keyward.md has the other verbs:\nPATH=%s:%s:$PATH kubectl "+
 		"keyward --kubeconfig %s -n %s status %s\n\n",
 		quote(r.bin()), quote(r.bin("envtest")), quote(r.kubeconfig()), sampleNamespace, sampleKey)
+	b.WriteString(r.consoleInstructions(kubectl))
 	b.WriteString("Ctrl-C ends it and keeps the data. docs/getting-started.md continues from here.\n")
 	_, _ = p.out.Write([]byte(b.String()))
 }

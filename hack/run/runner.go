@@ -80,6 +80,7 @@ func (r *runner) start(ctx context.Context) error {
 		r.applySamples,
 		r.awaitKey,
 		r.checkRequests,
+		r.startConsole,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -191,8 +191,8 @@ func projectsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 	return problems
 }
 
-// permissions returns the names of the permissions that keys of the group may have.
-func permissions(group *v1alpha1.Group) []v1alpha1.PermissionName {
+// Permissions returns the names of the permissions that keys of the group may have.
+func Permissions(group *v1alpha1.Group) []v1alpha1.PermissionName {
 	names := make([]v1alpha1.PermissionName, 0, 1+len(group.Spec.Capabilities))
 	names = append(names, v1alpha1.PermissionRead)
 	for i := range group.Spec.Capabilities {
@@ -202,7 +202,7 @@ func permissions(group *v1alpha1.Group) []v1alpha1.PermissionName {
 }
 
 func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
-	have := permissions(group)
+	have := Permissions(group)
 	var problems Problems
 	for i, name := range s.Permissions {
 		if len(problems) == most {

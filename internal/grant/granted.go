@@ -34,7 +34,7 @@ func Grant(subject Subject, group *v1alpha1.Group) Granted {
 		granted.Projects, granted.Permissions, granted.Context = nil, nil, nil
 	default:
 		granted.Projects = both(subject.Projects, Projects(group))
-		granted.Permissions = both(subject.Permissions, permissions(group))
+		granted.Permissions = both(subject.Permissions, Permissions(group))
 		granted.Context = allowedContext(subject.Context, group)
 	}
 	return granted

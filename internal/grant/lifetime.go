@@ -36,7 +36,7 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 	const path = "spec.expiresAfter"
 	declared, defaulted := key.Spec.ExpiresAfter, ""
 	if declared == "" {
-		declared, defaulted = v1alpha1.Lifetime(defaultLifetimeOf(policy)), "the Group's defaultLifetime: "
+		declared, defaulted = v1alpha1.Lifetime(DefaultLifetime(policy)), "the Group's defaultLifetime: "
 	}
 	if declared == v1alpha1.LifetimeNever {
 		if policy.AllowNever == nil || !*policy.AllowNever {
@@ -95,7 +95,7 @@ func ExpiryOfExisting(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt, has
 func longest(policy v1alpha1.KeyPolicy) time.Duration {
 	text := policy.MaxLifetime
 	if text == "" {
-		text = defaultLifetimeOf(policy)
+		text = DefaultLifetime(policy)
 	}
 	lifetime, err := ParseDuration(text)
 	if err != nil {
@@ -104,8 +104,8 @@ func longest(policy v1alpha1.KeyPolicy) time.Duration {
 	return lifetime
 }
 
-// defaultLifetimeOf returns the declared default, or else the general one, or maxLifetime where that is shorter.
-func defaultLifetimeOf(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
+// DefaultLifetime returns the declared default, or else the general one, or maxLifetime where that is shorter.
+func DefaultLifetime(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
 	if policy.DefaultLifetime != "" {
 		return policy.DefaultLifetime
 	}

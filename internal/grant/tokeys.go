@@ -12,7 +12,7 @@ import (
 // has what Grant reads: a group has other fields that change more often.
 func GrantedToKeys(group *v1alpha1.Group) string {
 	from, _ := Admits(Subject{}, group)
-	text, err := json.Marshal([]any{Projects(group), permissions(group), from, RequiresAddresses(group), group.Spec.KeyPolicy.KeysMaySet})
+	text, err := json.Marshal([]any{Projects(group), Permissions(group), from, RequiresAddresses(group), group.Spec.KeyPolicy.KeysMaySet})
 	if err != nil {
 		return "" // names and selectors are text
 	}

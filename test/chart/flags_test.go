@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	console "github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/server/options"
 )
 
@@ -18,6 +19,11 @@ func TestFlagsExist(t *testing.T) {
 				switch container.text("name") {
 				case "validator":
 					if _, err := options.Parse(container.args(), "host", t.Output()); err != nil {
+						t.Errorf("%s: %s: %v", name, deployment.name(), err)
+					}
+				case "console":
+					inPod := func(name string) string { return map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}[name] }
+					if _, err := console.Parse(container.args(), inPod, t.Output()); err != nil {
 						t.Errorf("%s: %s: %v", name, deployment.name(), err)
 					}
 				case "manager":

@@ -38,7 +38,11 @@ func TestRefusals(t *testing.T) {
 		"none of a budget":     {`manager: {pdb: {minAvailable: ""}}`, []string{"set minAvailable or maxUnavailable, or enabled to false"}},
 		"memory in bytes of old": {`manager: {resources: {limits: {memory: 1500m}}}`, []string{
 			"resources.limits.memory: 1500m: write it with Mi or Gi"}},
-		"validator twice": {`validators: [{name: a}, {name: a}]`, []string{"validators: a is there twice; give each a name of its own"}},
+		"console without an address":  {`console: {enabled: true}`, []string{"console: origin: write the URL"}},
+		"console at a path":           {`console: {enabled: true, origin: "https://a.example/keys"}`, []string{"/console/origin", "does not match pattern"}},
+		"console without HTTPS":       {`console: {enabled: true, origin: "http://a.example"}`, []string{"/console/origin", "does not match pattern"}},
+		"console without its secrets": {`console: {keysSecretName: ""}`, []string{"/console/keysSecretName", "does not match pattern"}},
+		"validator twice":             {`validators: [{name: a}, {name: a}]`, []string{"validators: a is there twice; give each a name of its own"}},
 		"account twice": {`validators: [{name: a, serviceAccount: {name: x}}, {name: b, serviceAccount: {name: x}}]`, []string{
 			"validators: b: another one has the ServiceAccount x"}},
 		"namespace that is not watched": {`{watchNamespaces: [a], validators: [{name: b, namespaces: [c]}]}`, []string{

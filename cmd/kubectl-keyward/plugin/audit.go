@@ -59,10 +59,11 @@ only its OCSF event. A Group that was deleted is found by its name as long as it
 		if err != nil {
 			a.narrate("! %s: kubectl keyward audit verify shows where", err)
 		}
-		if err := a.printEvents(slices.DeleteFunc(events, func(e groupevent.Event) bool { return !filter.selects(&e) }), true); err != nil || !follow {
+		selected := filter.events()
+		if err := a.printEvents(slices.DeleteFunc(events, func(e groupevent.Event) bool { return !selected.Selects(&e) }), true); err != nil || !follow {
 			return err
 		}
-		return a.followLog(ctx, s, log, filter)
+		return a.followLog(ctx, s, log, selected)
 	})
 	cmd.Flags().StringVar(&filter.since, "since", "", "only what happened since then: a duration such as 30d, or a time such as 2026-11-27T08:00:00Z")
 	cmd.Flags().StringVar(&filter.actor, "actor", "", "only what this user did")
@@ -100,11 +101,16 @@ func (f *auditFilter) parse(now time.Time) error {
 	return nil
 }
 
-func (f *auditFilter) selects(e *groupevent.Event) bool {
-	short := e.Type.Short()
-	return !e.Time.Before(f.from) && (f.actor == "" || e.Actor.User == f.actor) &&
-		(f.kind == "" || short == f.kind || string(e.Type) == f.kind || strings.HasPrefix(short, f.kind+".")) &&
-		(f.key == "" || e.Subject.Kind == "ApiKey" && e.Subject.Name == f.key)
+// events is the filter as the log knows it.
+func (f *auditFilter) events() *groupevent.Filter {
+	filter := &groupevent.Filter{Actor: f.actor, From: f.from}
+	if f.kind != "" {
+		filter.Types = []string{f.kind}
+	}
+	if f.key != "" {
+		filter.Kind, filter.Object = "ApiKey", f.key
+	}
+	return filter
 }
 
 // auditLog is the log of a Group.
@@ -192,9 +198,7 @@ func eventsOf(segment *v1alpha1.GroupLog) ([]groupevent.Event, error) {
 	return events, unreadable
 }
 
-func eventLines(segment *v1alpha1.GroupLog) []string {
-	return strings.Split(strings.TrimSuffix(segment.Spec.Events, "\n"), "\n")
-}
+func eventLines(segment *v1alpha1.GroupLog) []string { return groupevent.Lines(segment.Spec.Events) }
 
 // printEvents prints events, with the head of the table if they are the first.
 func (a *app) printEvents(events []groupevent.Event, first bool) error {
@@ -228,14 +232,14 @@ func (a *app) printEvents(events []groupevent.Event, first bool) error {
 	}
 	for i := range events {
 		e := &events[i]
-		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(e.Actor.User, "-"), e.Actor.Via, details(e)))
+		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(e.Actor.User, "-"), e.Actor.Via, e.Details()))
 	}
 	p.table(rows)
 	return a.write(p.Bytes())
 }
 
 // followLog prints what is appended to a log, until the command is interrupted.
-func (a *app) followLog(ctx context.Context, s *session, log *auditLog, filter *auditFilter) error {
+func (a *app) followLog(ctx context.Context, s *session, log *auditLog, filter *groupevent.Filter) error {
 	seen := uint64(0)
 	if events, _ := log.events(); len(events) > 0 {
 		seen = events[len(events)-1].Sequence
@@ -258,7 +262,7 @@ func (a *app) followLog(ctx context.Context, s *session, log *auditLog, filter *
 		events, _ := eventsOf(segment)
 		var shown []groupevent.Event
 		for i := range events {
-			if events[i].Sequence > seen && filter.selects(&events[i]) {
+			if events[i].Sequence > seen && filter.Selects(&events[i]) {
 				shown = append(shown, events[i])
 			}
 		}

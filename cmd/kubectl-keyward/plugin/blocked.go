@@ -6,11 +6,12 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/declare"
+	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -23,29 +24,18 @@ func blocked(key *v1alpha1.ApiKey) error {
 	if ptr.Deref(key.Spec.Suspended, false) {
 		return fmt.Errorf("ApiKey %s/%s is suspended; %w; %s", key.Namespace, key.Name, errBlocked, resume)
 	}
-	// What the manager has not looked at yet may have ended it.
-	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	if !observed(key) || key.Status.State != v1alpha1.KeySuspended && key.Status.State != v1alpha1.KeyBlocked &&
-		!stopped(key) {
+	ready := keystate.Obstacle(key)
+	if ready == nil {
 		return nil
 	}
 	return fmt.Errorf("ApiKey %s/%s is %s (%s: %s); %w", key.Namespace, key.Name, key.Status.State, ready.Reason, ready.Message, errBlocked)
-}
-
-// stopped reports whether the key is stalled so that it does not rotate. A key that its Group grants a part of what it asks goes on
-// with that; one that gets nothing is Blocked.
-func stopped(key *v1alpha1.ApiKey) bool {
-	stalled := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionStalled)
-	return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason != v1alpha1.ReasonProjectNotFound &&
-		stalled.Reason != v1alpha1.ReasonPermissionNotFound && stalled.Reason != v1alpha1.ReasonAddressesRequired &&
-		stalled.Reason != v1alpha1.ReasonContextNotAllowed
 }
 
 // withdraw takes the request back, if the rotation was blocked before it had any effect: nobody might remember it by the
 // time that it continues.
 func (r *rotation) withdraw(ctx context.Context, s *session, key *v1alpha1.ApiKey, earlier string, why error) error {
 	before := key.DeepCopy()
-	setRequest(key, earlier)
+	declare.Rotation(key, earlier)
 	// The lock makes sure that nothing was minted in the meantime.
 	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := s.Patch(ctx, key, lock, fieldOwner); err != nil {
@@ -57,7 +47,7 @@ func (r *rotation) withdraw(ctx context.Context, s *session, key *v1alpha1.ApiKe
 
 // pending says what a rotation waits for that has no version yet.
 func (r *rotation) pending(key *v1alpha1.ApiKey) string {
-	if !observed(key) {
+	if !keystate.Observed(key) {
 		return ""
 	}
 	retiring := 0

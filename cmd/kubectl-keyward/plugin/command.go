@@ -105,7 +105,7 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 	a.flags.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml; of usage also wide, table or csv; of billing export csv or focus; of audit table, json or ocsf; default: text for people")
 	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.sign(), a.explain(),
-		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks(), a.billing(), a.audit())
+		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks(), a.billing(), a.audit(), a.console())
 	a.completeFlags(root)
 	hideArguments(root)
 	return root

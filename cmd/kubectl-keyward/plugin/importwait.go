@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -46,7 +47,7 @@ func (w *importWait) see(key *v1alpha1.ApiKey) {
 		return
 	}
 	stalled := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionStalled)
-	if stalled == nil || stalled.Status != metav1.ConditionTrue || !observed(key) {
+	if stalled == nil || stalled.Status != metav1.ConditionTrue || !keystate.Observed(key) {
 		w.stalled[name] = 0
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -86,12 +86,7 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	case err != nil:
 		return nil, keyformat.Key{}, nil, err
 	}
-	text, _ := keyformat.Import(string(secret.Data[v1alpha1.SecretKeyAPIKey])) // a zero key has no version
-	for i := range key.Status.Versions {
-		v := &key.Status.Versions[i]
-		if text.IsZero() || !carries(secret, text, v) {
-			continue
-		}
+	if v, text := keystate.Carried(key, secret); v != nil {
 		found := &revelation{
 			Namespace: key.Namespace, Name: key.Name, Secret: name, Entry: v1alpha1.SecretKeyAPIKey, version: v,
 			Version: v.ID, Preview: v.Preview, Reveal: key.Spec.Secret.Reveal, ExpiresAt: v.ExpiresAt,
@@ -104,15 +99,6 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	return nil, keyformat.Key{}, nil, refusedf("Secret %s/%s does not hold a version of this key; if it does not "+
 		"belong to the ApiKey, kubectl keyward -n %s status %s says so",
 		key.Namespace, name, key.Namespace, key.Name)
-}
-
-// carries reports whether the Secret holds the version. Only the manager knows the digest of an imported key: for such
-// a key the Secret says which version it holds.
-func carries(secret *corev1.Secret, text keyformat.Key, v *v1alpha1.KeyVersion) bool {
-	if text.IsForeign() && keyformat.IsForeignPreview(v.Preview) {
-		return secret.Annotations[v1alpha1.AnnotationVersion] == strconv.FormatInt(v.ID, 10)
-	}
-	return v.Digest == text.Digest().String()
 }
 
 // show prints the key, and claims it only after it is printed: after an earlier failure, the command can be repeated.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keystate"
 )
 
 // outcome is the document that a command prints which changes a key.
@@ -126,12 +127,12 @@ func notAccepted(key *v1alpha1.ApiKey) error {
 
 // requireLive returns an error if the key is revoked, expired or being deleted.
 func requireLive(key *v1alpha1.ApiKey) error {
-	switch {
-	case key.DeletionTimestamp != nil:
+	switch keystate.Ended(key) {
+	case keystate.Deleting:
 		return refusedf("ApiKey %s/%s is being deleted, which revokes it", key.Namespace, key.Name)
-	case ptr.Deref(key.Spec.Revoked, false), key.Status.State == v1alpha1.KeyRevoked:
+	case keystate.Revoked:
 		return refusedf("ApiKey %s/%s is revoked for good: create a new ApiKey", key.Namespace, key.Name)
-	case key.Status.State == v1alpha1.KeyExpired:
+	case keystate.Expired:
 		return refusedf("ApiKey %s/%s has expired: create a new ApiKey", key.Namespace, key.Name)
 	}
 	return nil

@@ -12,7 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/declare"
 	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -99,7 +101,7 @@ func (r *rotation) one(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	name := grant.NameRotateRequest(r.now(), strings.ToLower(rand.Text()[:6]))
 	request := grant.NewRotateRequest(name, v1alpha1.Duration(r.overlap))
 	before := key.DeepCopy()
-	setRequest(key, request)
+	declare.Rotation(key, request)
 	if err := s.Patch(ctx, key, client.MergeFrom(before), fieldOwner); err != nil {
 		return err
 	}
@@ -108,18 +110,6 @@ func (r *rotation) one(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 		return r.withdraw(ctx, s, key, earlier, err)
 	}
 	return err
-}
-
-// setRequest sets the annotation that requests a rotation, or removes it.
-func setRequest(key *v1alpha1.ApiKey, request string) {
-	if request == "" {
-		delete(key.Annotations, v1alpha1.AnnotationRotateRequestedAt)
-		return
-	}
-	if key.Annotations == nil {
-		key.Annotations = map[string]string{}
-	}
-	key.Annotations[v1alpha1.AnnotationRotateRequestedAt] = request
 }
 
 // announce says what will happen to a key.
@@ -170,7 +160,7 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if err := requireLive(key); err != nil {
 				return false, err
 			}
-			if obstacle := blocked(key); obstacle != nil && observed(key) {
+			if obstacle := blocked(key); obstacle != nil && keystate.Observed(key) {
 				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", obstacle)}
 			}
 			v := minted(key, request)

@@ -18,6 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
 // usageView is what is shown of a Group's running period, in text and with -o.
@@ -156,7 +157,7 @@ func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 	if months := recorded.Status.Months; len(months) > 0 && months[0].Month >= latest.Month {
 		latest = months[0] // it is written before the status of the Group
 	}
-	span := periodOf(tier.Schedule(group), latest.Month, now)
+	span := usagequery.Running(tier.Schedule(group), latest.Month, now)
 	period, begin, end := span.String(), span.Begin(), span.End()
 	used := v1alpha1.UsageCounts{}
 	if latest.Month == period {
@@ -178,7 +179,7 @@ func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys
 		if use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageBlock {
 			continue // nothing more is allowed
 		}
-		total, usedUp := forecast(use.Used, use.Limit, begin, end, now)
+		total, usedUp := usagequery.Forecast(use.Used, use.Limit, begin, end, now)
 		if use.Forecast = total; !usedUp.IsZero() {
 			use.UsedUpAt = ptr.To(metav1.NewTime(usedUp))
 		}
@@ -256,7 +257,7 @@ func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
 // attend adds what somebody should know about, the worst first.
 func (v *usageView) attend(group *v1alpha1.Group) {
 	add := func(urgent bool, reason, format string, args ...any) {
-		v.Attention = append(v.Attention, attention{urgent, reason, fmt.Sprintf(format, args...)})
+		v.Attention = append(v.Attention, attention{Urgent: urgent, Reason: reason, Message: fmt.Sprintf(format, args...)})
 	}
 	if v.State == v1alpha1.GroupFrozen || v.State == v1alpha1.GroupSuspended {
 		add(true, string(v.State), "all keys of the Group are refused")

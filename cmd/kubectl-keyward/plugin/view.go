@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -43,13 +44,7 @@ type keyView struct {
 	Versions    []versionView            `json:"versions,omitempty"`
 }
 
-// attention is something that somebody should read first.
-type attention struct {
-	// Urgent reports whether the key does not work, or a change is not in force.
-	Urgent  bool   `json:"urgent"`
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
-}
+type attention = keystate.Attention
 
 type enforcementView struct {
 	Complete     bool     `json:"complete"`
@@ -121,55 +116,18 @@ func (v *keyView) over() bool {
 	return v.State == v1alpha1.KeyRevoked || v.State == v1alpha1.KeyExpired
 }
 
-// attentions returns the conditions that somebody should know about, the worst first.
+// attentions returns the conditions that somebody should know about, the worst first, with commands that help.
 func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
-	var all []attention
-	add := func(urgent bool, reason, message string) {
-		all = append(all, attention{urgent, reason, message})
-	}
-	conditions := key.Status.Conditions
-	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
-	switch {
-	case ready == nil:
-		add(true, "NotSeen", "the manager has not looked at this ApiKey yet; if that does not change, see whether "+
-			"it runs: kubectl -n keyward-system get pods")
-	case ready.ObservedGeneration < key.Generation:
-		add(true, "NotSeen", "the manager has not looked at the latest edit yet; what follows is how it was before")
-	}
-	accepted := meta.FindStatusCondition(conditions, v1alpha1.ConditionAccepted)
-	switch {
-	case ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)):
-		add(true, ready.Reason, ready.Message)
-	case accepted != nil && accepted.Status != metav1.ConditionTrue: // as declared, such as revoked or suspended
-		add(true, accepted.Reason, accepted.Message)
-	}
-	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
-		add(true, v1alpha1.ReasonExpired, "the key has expired, and validation servers refuse it; its state does not say so yet, "+
-			"so the manager is probably not running")
-	}
-	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
-		add(true, c.Reason, c.Message)
-	}
-	for _, kind := range []string{v1alpha1.ConditionCutoverPending, v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionUnused} {
-		if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionTrue {
-			add(false, kind, c.Message)
+	all := keystate.Attentions(key, now)
+	for i := range all {
+		switch at := &all[i]; {
+		case at.Message == keystate.NeverSeen:
+			at.Message += "; if that does not change, see whether it runs: kubectl -n keyward-system get pods"
+		case at.Reason == keystate.ReasonUnclaimed:
+			at.Message += fmt.Sprintf(": kubectl keyward -n %s reveal %s", key.Namespace, key.Name)
 		}
 	}
-	if v := unclaimed(key); v != nil {
-		add(false, "Unclaimed", fmt.Sprintf("version %d waits to be claimed until %s: kubectl keyward -n %s reveal %s",
-			v.ID, v.DeliveredAt.Add(lifecycle.ClaimWithin).UTC().Format(instant), key.Namespace, key.Name))
-	}
 	return all
-}
-
-// unclaimed returns the version whose text waits to be claimed, or nil.
-func unclaimed(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
-	current := lifecycle.Current(key.Status.Versions)
-	if key.Spec.Secret.Reveal != v1alpha1.RevealOnce || current == nil || current.State != v1alpha1.VersionActive ||
-		current.DeliveredAt == nil || current.ClaimedAt != nil {
-		return nil
-	}
-	return current
 }
 
 // describeEnforcement says on how many servers the latest change is in force.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keystate"
 )
 
 // patience is how long a command waits until its change is in force.
@@ -64,7 +65,7 @@ func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limi
 	})
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
 		seen := "the manager has not looked at it"
-		if ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady); ready != nil && observed(key) {
+		if ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady); ready != nil && keystate.Observed(key) {
 			seen = ready.Message
 		}
 		return coded{ExitTimeout, fmt.Errorf("not in force after %s (%s); it is declared and will continue: kubectl "+
@@ -77,24 +78,18 @@ func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limi
 	return err
 }
 
-// observed reports whether the manager has looked at the latest edit.
-func observed(key *v1alpha1.ApiKey) bool {
-	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.ObservedGeneration >= key.Generation
-}
-
 // acknowledged reports whether every connected server has acknowledged the latest edit.
 func acknowledged(key *v1alpha1.ApiKey) bool {
 	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)
 	if enforced == nil {
-		return observed(key) && len(key.Status.Versions) == 0 // there is nothing to enforce
+		return keystate.Observed(key) && len(key.Status.Versions) == 0 // there is nothing to enforce
 	}
-	return observed(key) && enforced.ObservedGeneration >= key.Generation && enforced.Reason != v1alpha1.ReasonWaitingForServers
+	return keystate.Observed(key) && enforced.ObservedGeneration >= key.Generation && enforced.Reason != v1alpha1.ReasonWaitingForServers
 }
 
 // enforced is the progress of a change that has to be enforced.
 func (a *app) enforced(key *v1alpha1.ApiKey) string {
-	if !observed(key) {
+	if !keystate.Observed(key) {
 		return ""
 	}
 	view := viewOf(key, a.now())

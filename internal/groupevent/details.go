@@ -1,4 +1,4 @@
-package plugin
+package groupevent
 
 import (
 	"encoding/json"
@@ -6,12 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/keyward-dev/keyward/internal/groupevent"
 )
 
-// details is the data of an event in one line.
-func details(e *groupevent.Event) string {
+// Details is the data of an event in one line, for people.
+func (e *Event) Details() string {
 	var data map[string]json.RawMessage
 	if json.Unmarshal(e.Data, &data) != nil {
 		return ""
@@ -19,7 +17,7 @@ func details(e *groupevent.Event) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(data)) {
 		if name == "changes" {
-			parts = append(parts, changes(data[name])...)
+			parts = append(parts, changeTexts(data[name])...)
 			continue
 		}
 		if name == "codes" {
@@ -34,7 +32,7 @@ func details(e *groupevent.Event) string {
 			continue
 		}
 		if name == "contacts" {
-			parts = append(parts, name+"="+strings.Join(contacts(data[name]), ","))
+			parts = append(parts, name+"="+strings.Join(contactNames(data[name]), ","))
 			continue
 		}
 		var text string
@@ -46,9 +44,9 @@ func details(e *groupevent.Event) string {
 	return strings.Join(parts, " ")
 }
 
-// contacts are their names.
-func contacts(data json.RawMessage) []string {
-	var all []groupevent.Contact
+// contactNames are the names of contacts.
+func contactNames(data json.RawMessage) []string {
+	var all []Contact
 	if json.Unmarshal(data, &all) != nil {
 		return nil
 	}
@@ -59,8 +57,8 @@ func contacts(data json.RawMessage) []string {
 	return names
 }
 
-func changes(data json.RawMessage) []string {
-	var all []groupevent.Change
+func changeTexts(data json.RawMessage) []string {
+	var all []Change
 	if json.Unmarshal(data, &all) != nil {
 		return nil
 	}
@@ -81,7 +79,7 @@ func changes(data json.RawMessage) []string {
 
 // refusedCodes returns how many requests were refused with each code.
 func refusedCodes(data json.RawMessage) []string {
-	var all []groupevent.RefusedCode
+	var all []RefusedCode
 	if json.Unmarshal(data, &all) != nil {
 		return nil
 	}
@@ -94,7 +92,7 @@ func refusedCodes(data json.RawMessage) []string {
 
 // refusedOrigins returns how many requests were refused for each origin.
 func refusedOrigins(data json.RawMessage) []string {
-	var all []groupevent.RefusedOrigin
+	var all []RefusedOrigin
 	if json.Unmarshal(data, &all) != nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package plugin
+package usagequery_test
 
 import (
 	"math"
@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
 func TestForecast(t *testing.T) {
@@ -36,7 +37,7 @@ func TestForecast(t *testing.T) {
 		"before the month":                     {99, ptr.To[int64](100), day(10, 31, 23), 0, time.Time{}},
 		"what does not fit":                    {math.MaxInt64, nil, day(11, 2, 0), 1 << 62, time.Time{}},
 	} {
-		total, usedUp := forecast(c.used, c.quota, day(11, 1, 0), day(12, 1, 0), c.now)
+		total, usedUp := usagequery.Forecast(c.used, c.quota, day(11, 1, 0), day(12, 1, 0), c.now)
 		if total != c.total || !usedUp.Equal(c.usedUp) {
 			t.Errorf("%s: %d, %v", name, total, usedUp)
 		}
@@ -47,10 +48,10 @@ func TestForecast(t *testing.T) {
 func TestForecastIsInTheMonth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(1.7e9, 2e9).Draw(t, "now"), 0)
-		span := periodOf(quotaledger.NewSchedule(rapid.IntRange(1, 31).Draw(t, "anchor day")), "", at)
+		span := usagequery.Running(quotaledger.NewSchedule(rapid.IntRange(1, 31).Draw(t, "anchor day")), "", at)
 		begin, end := span.Begin(), span.End()
 		used, quota := rapid.Int64Range(0, 1e15).Draw(t, "used"), rapid.Int64Range(0, 1e15).Draw(t, "quota")
-		total, usedUp := forecast(used, &quota, begin, end, at)
+		total, usedUp := usagequery.Forecast(used, &quota, begin, end, at)
 		if total != 0 && total < used-used/1e12-1 {
 			t.Fatalf("%d of %d", total, used)
 		}
@@ -78,8 +79,8 @@ func TestPeriodOf(t *testing.T) {
 		{"2026-11", time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), "2026-11-15", 30, 15},
 		{"2026-12-15", time.Date(2026, 12, 14, 23, 59, 59, 0, time.UTC), "2026-12-15", 31, 15}, // our clock is behind
 	} {
-		got := periodOf(quotaledger.NewSchedule(c.anchor), c.period, c.now)
-		if got.String() != c.name || got.End().Sub(got.Begin()) != time.Duration(c.days)*day {
+		got := usagequery.Running(quotaledger.NewSchedule(c.anchor), c.period, c.now)
+		if got.String() != c.name || got.End().Sub(got.Begin()) != time.Duration(c.days)*24*time.Hour {
 			t.Errorf("%+v: %s, %s to %s", c, got, got.Begin(), got.End())
 		}
 	}

@@ -1,10 +1,6 @@
-package plugin
+package groupevent
 
-import (
-	"testing"
-
-	"github.com/keyward-dev/keyward/internal/groupevent"
-)
+import "testing"
 
 func TestDetails(t *testing.T) {
 	for data, want := range map[string]string{
@@ -13,7 +9,7 @@ func TestDetails(t *testing.T) {
 		`{"projects":["a","b"]}`: "projects=a,b",
 		`no JSON`:                "",
 	} {
-		if got := details(&groupevent.Event{Data: []byte(data)}); got != want {
+		if got := (&Event{Data: []byte(data)}).Details(); got != want {
 			t.Errorf("%s: %q, expected %q", data, got, want)
 		}
 	}

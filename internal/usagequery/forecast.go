@@ -1,4 +1,4 @@
-package plugin
+package usagequery
 
 import (
 	"time"
@@ -9,10 +9,10 @@ import (
 // soonest is how much of a period has to be over before there is a forecast.
 const soonest = time.Hour
 
-// forecast returns what will be used by the end of a period if the rest of it is used at the same rate as until now. It
+// Forecast returns what will be used by the end of a period if the rest of it is used at the same rate as until now. It
 // is 0 if the period has only begun, so that there is no forecast. usedUp is when the quota will be used up; it is the zero
 // time if it will not be, if it is already, or if there is no quota (nil).
-func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64, usedUp time.Time) {
+func Forecast(used int64, quota *int64, begin, end, now time.Time) (total int64, usedUp time.Time) {
 	elapsed := now.Sub(begin)
 	if elapsed < soonest || !now.Before(end) || used <= 0 {
 		return 0, time.Time{}
@@ -26,8 +26,8 @@ func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64,
 	return total, begin.Add(time.Duration(float64(elapsed) * (float64(*quota) / float64(used))))
 }
 
-// periodOf returns the period whose usage is shown: the running one, or a later one that the manager's clock has reached already.
-func periodOf(schedule quotaledger.Schedule, shown string, now time.Time) quotaledger.Span {
+// Running returns the period whose usage is shown: the running one, or a later one that the manager's clock has reached already.
+func Running(schedule quotaledger.Schedule, shown string, now time.Time) quotaledger.Span {
 	running := schedule.At(now)
 	if later, err := quotaledger.ParsePeriod(shown); err == nil && later.Begin().After(running.Begin()) {
 		return schedule.SpanOf(later)

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"context"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/view"
+	"github.com/keyward-dev/keyward/console/web"
+	"github.com/keyward-dev/keyward/internal/keystate"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
+	"github.com/keyward-dev/keyward/internal/role"
+)
+
+// Keys implements web.Desk.
+func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (page.Keys, error) {
+	from, err := parseCursor(query.After)
+	if err != nil {
+		return page.Keys{}, err
+	}
+	group, err := d.group(ctx, of)
+	if err != nil {
+		return page.Keys{}, err
+	}
+	keys, next, err := d.keysOf(ctx, group, &listing[v1alpha1.ApiKey]{}, query.Search, from)
+	if err != nil {
+		return page.Keys{}, reading(err)
+	}
+	seen, err := d.sight(ctx, of, of.Namespace)
+	if err != nil {
+		return page.Keys{}, err
+	}
+	shown := page.Keys{Next: pathOf(of.Of(), query.Search, next)}
+	if role.May(seen.Role, role.CreateKey) {
+		shown.Create = of.Of("new-key")
+	}
+	for i := range keys {
+		shown.Keys = append(shown.Keys, seen.KeyRow(&keys[i]))
+	}
+	return shown, nil
+}
+
+// keysOf returns a part of the keys of a Group, as many as of says. The API server cannot select them by their Group: those of its namespace are
+// looked at, and those of the whole cluster where others may refer to it and the person may list them.
+func (d *Desk) keysOf(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], search string, from cursor) (
+	[]v1alpha1.ApiKey, *cursor, error) {
+	at := place.Group{Namespace: group.Namespace, Name: group.Name}
+	of.in, of.into = []string{group.Namespace}, func() client.ObjectList { return &v1alpha1.ApiKeyList{} }
+	of.item = items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items })
+	of.keep = func(key *v1alpha1.ApiKey) bool {
+		return view.Refers(key.Spec.GroupRef, key.Namespace, at) && matches(key.Name, search)
+	}
+	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
+		return gather(ctx, d, of, from)
+	}
+	all := *of
+	all.in = []string{everywhere}
+	keys, next, err := gather(ctx, d, &all, from)
+	if from == (cursor{}) && apierrors.IsForbidden(err) {
+		return gather(ctx, d, of, from)
+	}
+	return keys, next, err
+}
+
+// onlyOwn reports whether only objects of its own namespace may refer to a Group.
+func onlyOwn(from *v1alpha1.AllowedNamespaces) bool {
+	return from.From == "" || from.From == v1alpha1.NamespacesFromSame
+}
+
+// Key implements web.Desk.
+func (d *Desk) Key(ctx context.Context, of place.Key) (page.KeyDetail, error) {
+	at, err := d.open(ctx, of, role.ReadKeys)
+	if err != nil {
+		return page.KeyDetail{}, err
+	}
+	if keystate.Unclaimed(at.key) != nil {
+		allowed, err := d.may(ctx, authorizationv1.ResourceAttributes{
+			Resource: "secrets", Verb: "get", Namespace: of.Namespace, Name: lifecycle.SecretName(at.key),
+		})
+		if err != nil {
+			return page.KeyDetail{}, err
+		}
+		at.sight.ReadsSecret = allowed[0]
+	}
+	return at.sight.Key(at.group, at.key), nil
+}
+
+// opened is a key of a Group, as a person sees it.
+type opened struct {
+	group *v1alpha1.Group
+	key   *v1alpha1.ApiKey
+	sight *view.Sight
+}
+
+// open reads a key for an operation that the role of the person has to include.
+func (d *Desk) open(ctx context.Context, of place.Key, o role.Operation) (*opened, error) {
+	group, err := d.group(ctx, of.Group)
+	if err != nil {
+		return nil, err
+	}
+	key := &v1alpha1.ApiKey{}
+	if err := d.get(ctx, of.Namespace, of.Name, key); err != nil {
+		return nil, err
+	}
+	if !view.Refers(key.Spec.GroupRef, key.Namespace, of.Group) {
+		return nil, web.ErrNotFound
+	}
+	seen, err := d.sight(ctx, of.Group, of.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if !role.May(seen.Role, o) {
+		return nil, web.ErrForbidden
+	}
+	return &opened{group, key, seen}, nil
+}

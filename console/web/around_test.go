@@ -1,0 +1,175 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/person"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/web"
+)
+
+func TestLogAndMetricsHaveNothingOfAPerson(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	b.get(acme.Of() + "?search=find-me")
+	b.send(changes()[0].path, with(changes()[0].form, "description", "describe-me"))
+	b.do("FIND-METHOD", "/nothing-here", "")
+	lines := strings.Split(strings.TrimSpace(b.log.String()), "\n")
+	for _, line := range lines {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range entry {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if !slices.Equal(names, []string{"level", "method", "msg", "route", "status", "time", "took"}) {
+			t.Errorf("%q in %s", names, line)
+		}
+	}
+	for _, secret := range []string{"find-me", "describe-me", "FIND-METHOD", "nothing-here", "acme", "team-a", "ada", token, "192.0.2.1"} {
+		if strings.Contains(b.log.String(), secret) {
+			t.Errorf("the log has %q: %s", secret, b.log)
+		}
+	}
+	if err := testutil.GatherAndCompare(b.metrics, strings.NewReader(`
+# HELP keyward_console_requests_total Requests to the console by route and class of the status.
+# TYPE keyward_console_requests_total counter
+keyward_console_requests_total{class="2xx",route="/groups/{ns}/{group}"} 1
+keyward_console_requests_total{class="3xx",route="/groups/{ns}/{group}"} 1
+keyward_console_requests_total{class="2xx",route="/groups/{ns}/{group}/new-key"} 1
+keyward_console_requests_total{class="3xx",route="/groups/{ns}/{group}/new-key"} 1
+keyward_console_requests_total{class="2xx",route="/sign-in"} 1
+keyward_console_requests_total{class="3xx",route="/sign-in/token"} 1
+keyward_console_requests_total{class="4xx",route="none"} 1
+`), "keyward_console_requests_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	for _, path := range []string{"/", "/nothing", acme.Of(), "/sign-in"} {
+		got := b.get(path).Header()
+		if got.Get("Content-Security-Policy") == "" || got.Get("Strict-Transport-Security") == "" || got.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	style := strings.Split(strings.Split(b.get("/").Body.String(), `rel="stylesheet" href="`)[1], `"`)[0]
+	w := install(t).browser().do(http.MethodGet, style, "")
+	if w.Code != http.StatusOK || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+		t.Errorf("%s: %d %v", style, w.Code, w.Header())
+	}
+}
+
+// slowDesk answers when the test says so, or its time is over.
+type slowDesk struct {
+	desk
+	began, end chan struct{}
+}
+
+func (d slowDesk) Groups(ctx context.Context, _ web.ListQuery) (page.Groups, error) {
+	d.began <- struct{}{}
+	select {
+	case <-d.end:
+		return page.Groups{}, nil
+	case <-ctx.Done():
+		return page.Groups{}, ctx.Err()
+	}
+}
+
+func (d slowDesk) Keys(context.Context, place.Group, web.ListQuery) (page.Keys, error) {
+	panic("do-not-log-me")
+}
+
+func slow(timeout time.Duration) (func(*web.Config), slowDesk) {
+	d := slowDesk{began: make(chan struct{}), end: make(chan struct{})}
+	return func(config *web.Config) {
+		config.AtOnce, config.Timeout = 1, timeout
+		inner := config.Desk
+		config.Desk = func(of *person.Person) (web.Desk, error) {
+			one, err := inner(of)
+			d := d
+			d.desk, _ = one.(desk)
+			return d, err
+		}
+	}, d
+}
+
+func TestRequestsAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
+	config, d := slow(time.Hour)
+	i := install(t, config)
+	first, second := i.browser().signIn(), i.browser().signIn()
+	answered := make(chan *httptest.ResponseRecorder)
+	go func() { answered <- first.get("/") }()
+	<-d.began
+	w := second.get("/")
+	want(t, w, http.StatusServiceUnavailable, "Too many requests", "<!doctype html>")
+	if w.Header().Get("Retry-After") != "1" {
+		t.Errorf("%v", w.Header())
+	}
+	close(d.end)
+	want(t, <-answered, http.StatusOK)
+	go func() { <-d.began }()
+	want(t, second.get("/"), http.StatusOK)
+}
+
+func TestARequestHasAnEnd(t *testing.T) {
+	t.Parallel()
+	config, d := slow(time.Millisecond)
+	b := install(t, config).browser().signIn()
+	go func() { <-d.began }()
+	want(t, b.get("/"), http.StatusServiceUnavailable, "The cluster does not answer")
+}
+
+func TestAPanicIsAPage(t *testing.T) {
+	t.Parallel()
+	config, _ := slow(time.Hour)
+	b := install(t, config).browser().signIn()
+	want(t, b.get(acme.Of()), http.StatusInternalServerError, "Something unexpected happened.", "<!doctype html>")
+	if log := b.log.String(); !strings.Contains(log, "Keys") || strings.Contains(log, "do-not-log-me") {
+		t.Errorf("the log: %s", log)
+	}
+	want(t, b.get(checkout.Of()), http.StatusOK)
+}
+
+// TestTheServerBoundsHeads asks for more than a browser does.
+func TestTheServerBoundsHeads(t *testing.T) {
+	t.Parallel()
+	i := install(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(i.handler, 0, slog.New(slog.DiscardHandler))
+	server.Start()
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/sign-in", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", "a="+strings.Repeat("x", 64<<10))
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Error(response.Status)
+	}
+	if s := server.Config; s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.WriteTimeout <= web.DefaultTimeout || s.IdleTimeout == 0 {
+		t.Errorf("%+v", s)
+	}
+}

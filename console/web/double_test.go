@@ -1,0 +1,299 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+
+	"github.com/keyward-dev/keyward/console/csrf"
+	"github.com/keyward-dev/keyward/console/keyring"
+	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/person"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/session"
+	"github.com/keyward-dev/keyward/console/web"
+	"github.com/keyward-dev/keyward/internal/role"
+)
+
+const (
+	origin    = "https://console.example"
+	token     = "a-token-of-the-cluster"
+	plaintext = "kw_live_PLAINTEXT00000000000000000000000000000000"
+)
+
+var (
+	acme     = place.Group{Namespace: "team-a", Name: "acme"}
+	other    = place.Group{Namespace: "team-b", Name: "other"}
+	checkout = place.Key{Group: acme, Namespace: "team-a", Name: "checkout"}
+)
+
+// desk is a Desk that answers with examples, and records the calls that change something, and who made them.
+type desk struct {
+	of      string
+	changes *[]string
+	fails   *error // of the next calls, until it is nil
+	claimed *bool
+	entered **web.EnteredKey // the last that NewKey had
+}
+
+func (d desk) change(format string, args ...any) error {
+	*d.changes = append(*d.changes, d.of+": "+fmt.Sprintf(format, args...))
+	return *d.fails
+}
+
+func (d desk) Member(_ context.Context, of place.Group) (role.Role, string, error) {
+	if of != acme && of != other {
+		return "", "", fmt.Errorf("groups %q: %w", of.Name, web.ErrNotFound)
+	}
+	return role.Admin, "gold", nil
+}
+
+func (d desk) Groups(context.Context, web.ListQuery) (page.Groups, error) {
+	return page.Groups{Groups: []page.Group{{Name: "acme", Href: acme.Of()}}}, *d.fails
+}
+
+func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page.Keys, error) {
+	return page.Keys{Create: of.Of("new-key"), Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
+}
+
+func (d desk) Key(context.Context, place.Key) (page.KeyDetail, error) {
+	return page.KeyDetail{Preview: "kw_live_…9f3a"}, *d.fails
+}
+
+func (d desk) Usage(_ context.Context, _ place.Group, month string) (page.Usage, error) {
+	return page.Usage{Month: "Month " + month}, *d.fails
+}
+
+func (d desk) Log(_ context.Context, of place.Group, query web.LogQuery) (page.Log, error) {
+	return page.Log{Action: of.Of("log"), Entries: []page.Entry{{What: fmt.Sprintf("asked for %+v", query)}}}, *d.fails
+}
+
+func (d desk) Allowlists(_ context.Context, of place.Group) ([]page.Link, error) {
+	return []page.Link{{Text: "sites", Href: of.Allowlist("team-a", "sites")}}, *d.fails
+}
+
+func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
+	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of(), YAML: "kind: DomainAllowlist"}
+	if entered != nil {
+		p.Domains.Value, p.Site.Value = strings.Join(entered.Domains, "\n"), entered.Site
+	}
+	return p, nil
+}
+
+func (d desk) SaveAllowlist(_ context.Context, _ place.Group, namespace, name string, entered web.EnteredAllowlist) error {
+	return d.change("save %s/%s %+v", namespace, name, entered)
+}
+
+func (d desk) NewKey(_ context.Context, of place.Group, entered *web.EnteredKey, yaml bool) (page.Create, error) {
+	*d.entered = entered
+	p := page.Create{Action: of.Of("new-key"), Back: of.Of(), Projects: page.Choices{Of: []page.Choice{{Value: "media", Text: "media"}}}}
+	if entered != nil {
+		p.Name.Value, p.Description.Value = entered.Name, entered.Description
+	}
+	if yaml {
+		p.YAML = "kind: ApiKey"
+	}
+	return p, nil
+}
+
+func (d desk) CreateKey(_ context.Context, of place.Group, entered web.EnteredKey) (place.Key, error) {
+	return place.Key{Group: of, Namespace: of.Namespace, Name: entered.Name}, d.change("create %s/%s %+v", of.Namespace, of.Name, entered)
+}
+
+func (d desk) Rotate(_ context.Context, of place.Key) (page.Rotate, error) {
+	return page.Rotate{Name: of.Name, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
+}
+
+func (d desk) Suspend(_ context.Context, of place.Key) (page.Suspend, error) {
+	return page.Suspend{Name: of.Name, Action: of.Of("suspend")}, nil
+}
+
+func (d desk) Resume(_ context.Context, of place.Key) (page.Resume, error) {
+	return page.Resume{Name: of.Name, Action: of.Of("resume")}, nil
+}
+
+func (d desk) Revoke(_ context.Context, of place.Key) (page.Revoke, error) {
+	return page.Revoke{Name: of.Name, Action: of.Of("revoke")}, nil
+}
+
+func (d desk) DoRotate(_ context.Context, of place.Key, overlap string) error {
+	return d.change("rotate %s %s", of.Of(), overlap)
+}
+
+func (d desk) DoSuspend(_ context.Context, of place.Key) error {
+	return d.change("suspend %s", of.Of())
+}
+func (d desk) DoResume(_ context.Context, of place.Key) error { return d.change("resume %s", of.Of()) }
+func (d desk) DoRevoke(_ context.Context, of place.Key) error { return d.change("revoke %s", of.Of()) }
+
+func (d desk) Claim(_ context.Context, of place.Key) (page.Plaintext, error) {
+	if err := d.change("claim %s", of.Of()); err != nil || *d.claimed {
+		return page.Plaintext{}, err
+	}
+	*d.claimed = true
+	return page.NewPlaintext(plaintext), nil
+}
+
+// installation is a console with its Desk.
+type installation struct {
+	t       testing.TB
+	handler http.Handler
+	now     time.Time
+	log     *bytes.Buffer
+	metrics *prometheus.Registry
+	changes []string
+	fails   error
+	entered *web.EnteredKey
+	secrets map[string]bool // of Entry
+}
+
+func install(t testing.TB, change ...func(*web.Config)) *installation {
+	t.Helper()
+	i := &installation{t: t, now: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC), log: &bytes.Buffer{}, metrics: prometheus.NewRegistry()}
+	claimed := false
+	now := func() time.Time { return i.now }
+	config := web.Config{
+		Desk: func(of *person.Person) (web.Desk, error) {
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered}, nil
+		},
+		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
+		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin}, TLS: true,
+		Reach: func(of session.Claims) (*rest.Config, error) {
+			return &rest.Config{BearerToken: of.Credential.Reveal()}, nil
+		},
+		Address: func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("Test-Address")) },
+		Verify: func(_ context.Context, sent string) (session.Claims, error) {
+			switch sent {
+			case token:
+				return session.Claims{Name: "ada", Credential: session.NewCredential(sent)}, nil
+			case "down":
+				return session.Claims{}, errors.New("no answer to " + sent)
+			}
+			return session.Claims{}, &web.SignInError{Text: "The API server does not know this token."}
+		},
+	}
+	for _, one := range change {
+		one(&config)
+	}
+	handler, err := web.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.handler = handler
+	return i
+}
+
+// browser keeps cookies, and follows no redirect.
+type browser struct {
+	*installation
+	cookies map[string]string
+	headers map[string]string
+	origin  string
+}
+
+func (i *installation) browser() *browser {
+	return &browser{i, map[string]string{}, map[string]string{"Sec-Fetch-Site": "same-origin", "Test-Address": "192.0.2.1"}, origin}
+}
+
+func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	r := httptest.NewRequest(method, b.origin+path, strings.NewReader(body))
+	for name, value := range b.headers {
+		r.Header.Set(name, value)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	for _, set := range w.Result().Cookies() {
+		if set.MaxAge < 0 {
+			delete(b.cookies, set.Name)
+			continue
+		}
+		b.cookies[set.Name] = set.Value
+	}
+	if text := w.Body.String(); strings.Contains(text, token) {
+		b.t.Errorf("%s %s: the response has the credential", method, path)
+	}
+	if strings.HasPrefix(path, "/assets/") {
+		return w
+	}
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		b.t.Errorf("%s %s: Cache-Control: %q", method, path, got)
+	}
+	return w
+}
+
+// get returns a page, and follows one redirect to the same path, as one that chooses a Group.
+func (b *browser) get(path string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	w := b.do(http.MethodGet, path, "")
+	if w.Code == http.StatusSeeOther && w.Header().Get("Location") == path {
+		w = b.do(http.MethodGet, path, "")
+	}
+	return w
+}
+
+var tokenField = regexp.MustCompile(`name="csrf" value="([^"]*)"`)
+
+func formToken(t testing.TB, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	found := tokenField.FindStringSubmatch(w.Body.String())
+	if found == nil {
+		t.Fatalf("%d: the page has no form: %s", w.Code, w.Body)
+	}
+	return found[1]
+}
+
+// send gets the page of a form, and sends the form.
+func (b *browser) send(path string, form url.Values) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.post(path, formToken(b.t, b.get(path)), form)
+}
+
+func (b *browser) post(path, token string, form url.Values) *httptest.ResponseRecorder {
+	b.t.Helper()
+	sent := url.Values{csrf.Field: {token}}
+	for name, values := range form {
+		sent[name] = values
+	}
+	return b.do(http.MethodPost, path, sent.Encode())
+}
+
+func (b *browser) signIn() *browser {
+	b.t.Helper()
+	w := b.post("/sign-in/token", formToken(b.t, b.get("/sign-in")), url.Values{"token": {token}})
+	if w.Code != http.StatusSeeOther {
+		b.t.Fatalf("signing in: %d %s", w.Code, w.Body)
+	}
+	return b
+}
+
+func want(t testing.TB, w *httptest.ResponseRecorder, status int, texts ...string) {
+	t.Helper()
+	if w.Code != status {
+		t.Errorf("the status is %d, not %d: %s", w.Code, status, w.Body)
+	}
+	for _, text := range texts {
+		if !strings.Contains(w.Body.String(), text) {
+			t.Errorf("the page lacks %q: %s", text, w.Body)
+		}
+	}
+}

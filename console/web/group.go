@@ -1,0 +1,169 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/keyward-dev/keyward/console/page"
+)
+
+func (c *console) routeGroups() {
+	c.page("/{$}", titled("Groups"), func(a *asked) (document, error) {
+		f := read(a.r.URL.Query())
+		query := ListQuery{Search: f.text("search", mostGroupSearch), After: f.text("after", mostCursor)}
+		if err := f.check(); err != nil {
+			return nil, err
+		}
+		return a.desk.Groups(a.r.Context(), query)
+	})
+	c.page(groupPattern, ofGroup("Keys of "), keys)
+	c.page(groupPattern+"/usage", ofGroup("Usage of "), usage)
+	c.page(groupPattern+"/allowlists", ofGroup("Allowlists of "), func(a *asked) (document, error) {
+		lists, err := a.desk.Allowlists(a.r.Context(), a.group)
+		return page.Allowlists{Lists: lists}, err
+	})
+	c.page(groupPattern+"/log", ofGroup("Log of "), showLog)
+	c.form(allowlistPattern, form{
+		title: func(a *asked) string { return "Allowlist " + a.r.PathValue("allowlist") }, show: showAllowlist, do: c.changeAllowlist,
+	})
+}
+
+func titled(text string) func(*asked) string { return func(*asked) string { return text } }
+
+func ofGroup(text string) func(*asked) string {
+	return func(a *asked) string { return text + a.group.Name }
+}
+
+// keys is one page of the keys of a Group.
+func keys(a *asked) (document, error) {
+	f := read(a.r.URL.Query())
+	query := ListQuery{Search: f.text("search", mostName), After: f.text("after", mostCursor)}
+	if f.errors["after"] != "" {
+		return nil, &InvalidError{Fields: map[string]string{"": "This page of the list does not exist."}}
+	}
+	sought := page.Input{Value: query.Search, Error: f.errors["search"]}
+	if sought.Error != "" {
+		a.errors = f.errors
+		return page.Keys{Search: sought, Action: a.group.Of()}, nil
+	}
+	p, err := a.desk.Keys(a.r.Context(), a.group, query)
+	p.Search, p.Action = sought, a.group.Of()
+	return p, err
+}
+
+// usage is of a month such as 2026-03, or of the present one.
+func usage(a *asked) (document, error) {
+	f := read(a.r.URL.Query())
+	month := f.text("month", mostMonth)
+	if _, err := time.Parse("2006-01", month); f.check() != nil || month != "" && err != nil {
+		return nil, &InvalidError{Fields: map[string]string{"": "Write a month as 2026-03."}}
+	}
+	return a.desk.Usage(a.r.Context(), a.group, month)
+}
+
+// showLog shows entries only if the filter can be understood.
+func showLog(a *asked) (document, error) {
+	f := read(a.r.URL.Query())
+	query := LogQuery{
+		Types: f.chosen("type", mostTypes), Object: f.text("object", mostName), Actor: f.text("actor", mostActor),
+		From: f.text("from", mostDay), Through: f.text("through", mostDay), Before: f.text("before", mostCursor),
+	}
+	asEntered := query
+	for name, day := range map[string]*string{"from": &query.From, "through": &query.Through} {
+		if _, err := time.Parse(time.DateOnly, *day); *day != "" && err != nil {
+			f.refuse(name, "Write a day as 2026-03-01.")
+		}
+	}
+	if f.errors["before"] != "" || f.errors["type"] != "" {
+		return nil, f.check()
+	}
+	for name, value := range map[string]*string{"object": &query.Object, "actor": &query.Actor, "from": &query.From, "through": &query.Through} {
+		if f.errors[name] != "" {
+			*value = ""
+		}
+	}
+	p, err := a.desk.Log(a.r.Context(), a.group, query)
+	if invalid, ok := errors.AsType[*InvalidError](err); ok { // of a field that only the Desk understands
+		for name, text := range invalid.Fields {
+			if !slices.Contains([]string{"object", "actor", "from", "through"}, name) {
+				return nil, err
+			}
+			f.refuse(name, "%s", text)
+		}
+		p, err = a.desk.Log(a.r.Context(), a.group, LogQuery{Types: query.Types})
+	}
+	if err != nil || len(f.errors) == 0 {
+		return p, err
+	}
+	a.errors = f.errors
+	p.Object, p.Actor = page.Input{Value: asEntered.Object}, page.Input{Value: asEntered.Actor}
+	p.From, p.Through = page.Input{Value: asEntered.From}, page.Input{Value: asEntered.Through}
+	p.Entries, p.Next, p.Clear = nil, "", a.group.Of("log")
+	for name, in := range map[string]*page.Input{"object": &p.Object, "actor": &p.Actor, "from": &p.From, "through": &p.Through} {
+		refuseInput(in, f.errors, name)
+	}
+	return p, nil
+}
+
+// The steps of the buttons of forms.
+const (
+	stepCreate = "create"
+	stepSave   = "save"
+	stepYAML   = "yaml"
+)
+
+func enteredAllowlist(a *asked) (EnteredAllowlist, *fields) {
+	f := read(a.r.PostForm)
+	return EnteredAllowlist{
+		Domains: f.lines("domains", mostDomains, mostDomainText), Projects: f.chosen("projects", mostProjects),
+		Localhost: f.text("localhost", mostChoice) == "true", Missing: f.text("missing", mostChoice), Site: f.text("site", mostSite),
+	}, f
+}
+
+func showAllowlist(a *asked) (document, error) {
+	var entered *EnteredAllowlist
+	if a.sent() {
+		sent, f := enteredAllowlist(a)
+		entered = &sent
+		if a.errors == nil {
+			a.errors = f.errors
+		}
+	}
+	p, err := a.desk.Allowlist(a.r.Context(), a.group, a.r.PathValue("allowns"), a.r.PathValue("allowlist"), entered)
+	if err != nil {
+		return nil, err
+	}
+	if a.r.PostForm.Get("step") != stepYAML {
+		p.YAML = ""
+	}
+	p.Problem = a.problemBeside(p.Problem, "domains", "projects", "missing", "site")
+	refuseInput(&p.Domains, a.errors, "domains")
+	refuseChoices(&p.Projects, a.errors, "projects")
+	refuseChoices(&p.Missing, a.errors, "missing")
+	refuseInput(&p.Site, a.errors, "site")
+	return p, nil
+}
+
+// changeAllowlist saves the editor, or only shows what was asked for.
+func (c *console) changeAllowlist(a *asked) error {
+	entered, f := enteredAllowlist(a)
+	if err := f.check(); err != nil {
+		return err
+	}
+	if a.r.PostForm.Get("step") != stepSave {
+		doc, err := showAllowlist(a)
+		if err == nil {
+			c.show(a, http.StatusOK, "Allowlist "+a.r.PathValue("allowlist"), doc)
+		}
+		return err
+	}
+	entered.Site = ""
+	namespace, name := a.r.PathValue("allowns"), a.r.PathValue("allowlist")
+	if err := a.desk.SaveAllowlist(a.r.Context(), a.group, namespace, name, entered); err != nil {
+		return err
+	}
+	leave(a.w, a.group.Allowlist(namespace, name))
+	return nil
+}

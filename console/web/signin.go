@@ -1,0 +1,123 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/person"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/session"
+	"github.com/keyward-dev/keyward/console/signin"
+)
+
+const (
+	// EntryPath is followed by the secret of Entry.
+	EntryPath = "/enter/"
+
+	everywherePath = "/sign-out/everywhere"
+	mostTokenBytes = 16 << 10
+	entryHint      = "This session is over. Start kubectl keyward console again, and open the address that it prints."
+)
+
+func (c *console) routeSignIn() {
+	open := func(h http.HandlerFunc) http.Handler { return c.sessions.Identify(c.guard.Protect(h)) }
+	c.mux.Handle("GET "+session.SignInPath, open(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := person.From(r.Context()); ok {
+			leave(w, session.LocalPath(r.URL.Query().Get("next")))
+			return
+		}
+		c.showSignIn(w, r, http.StatusOK, "")
+	}))
+	if c.config.Verify != nil {
+		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.signInByToken))
+		c.mux.Handle("POST "+session.SignInPath+"/token", open(limited.ServeHTTP))
+	}
+	if c.config.Entry != nil {
+		c.mux.Handle("GET "+EntryPath+"{secret}", open(c.enter))
+	}
+	c.mux.Handle("POST /sign-out", open(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.sessions.SignOut(w, r); err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		leave(w, session.SignInPath)
+	}))
+	c.page("/sign-out", func(*asked) string { return "Sign out everywhere" }, func(*asked) (document, error) {
+		return page.SignOut{Everywhere: everywherePath}, nil
+	})
+	c.mux.Handle("POST "+everywherePath, c.guarded(everywherePath, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.sessions.SignOutEverywhere(w, r); err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		leave(w, session.SignInPath)
+	})))
+}
+
+// showSignIn asks who somebody is.
+func (c *console) showSignIn(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	if c.config.Verify == nil {
+		c.write(w, http.StatusUnauthorized, page.Failure{Reason: entryHint}, c.frame(r, title(http.StatusUnauthorized)))
+		return
+	}
+	next := r.URL.Query().Get("next")
+	if r.Method == http.MethodPost {
+		next = r.PostForm.Get("next")
+	}
+	frame := c.frame(r, "Sign in")
+	frame.Person, frame.SignOut = "", false
+	c.write(w, status, page.SignIn{Problem: problem, Next: session.LocalPath(next), ServiceAccounts: c.config.ServiceAccounts}, frame)
+}
+
+// signInByToken begins a session with a token that was pasted.
+func (c *console) signInByToken(w http.ResponseWriter, r *http.Request) {
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	switch {
+	case token == "":
+		c.showSignIn(w, r, http.StatusUnprocessableEntity, "Paste a token.")
+		return
+	case len(token) > mostTokenBytes || strings.ContainsFunc(token, func(c rune) bool { return c <= 0x20 || c >= 0x7f }):
+		c.showSignIn(w, r, http.StatusUnprocessableEntity, "This is no token: one has no spaces, and at most 16,384 characters.")
+		return
+	}
+	claims, err := c.config.Verify(r.Context(), token)
+	if refused, ok := errors.AsType[*SignInError](err); ok {
+		c.showSignIn(w, r, http.StatusUnauthorized, refused.Text)
+		return
+	}
+	if err != nil {
+		w.Header().Set("Retry-After", "5")
+		c.showSignIn(w, r, http.StatusServiceUnavailable, "The cluster does not answer at the moment. Try again.")
+		return
+	}
+	if wait := c.limiter.Person(claims.Name); wait > 0 {
+		signin.Refuse(w, wait)
+		return
+	}
+	if err := c.sessions.SignIn(w, r, claims); err != nil {
+		c.showSignIn(w, r, http.StatusUnprocessableEntity, sentence(err.Error()))
+		return
+	}
+	leave(w, session.LocalPath(r.PostForm.Get("next")))
+}
+
+// enter begins the session of a link, which is good once. To ask for its head uses nothing up.
+func (c *console) enter(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	claims, ok := c.config.Entry(r.PathValue("secret"))
+	if !ok {
+		c.write(w, http.StatusNotFound, page.Failure{Reason: "This address was used before, or it is wrong. Start kubectl keyward console again."},
+			c.frame(r, "Not signed in"))
+		return
+	}
+	if err := c.sessions.SignIn(w, r, claims); err != nil {
+		c.write(w, http.StatusUnprocessableEntity, page.Failure{Reason: sentence(err.Error())}, c.frame(r, "Not signed in"))
+		return
+	}
+	leave(w, place.Groups)
+}

@@ -1,0 +1,61 @@
+package manifests
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keyward-dev/keyward/console/options"
+)
+
+// TestConsole: the console has no credential of its own and no right, its limits fit, its arguments are understood, and of its ports only that of the
+// pages is open to everybody.
+func TestConsole(t *testing.T) {
+	b := build(t, "console")
+	if len(b.deployments) != 1 || len(b.bindings)+len(b.clusterWide)+len(b.roles)+len(b.clusterRoles) != 0 {
+		t.Fatalf("%d Deployments; bindings: %v %v", len(b.deployments), b.bindings, b.clusterWide)
+	}
+	d := &b.deployments[0]
+	pod := d.Spec.Template.Spec
+	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+		t.Error("it has a token")
+	}
+	for _, volume := range pod.Volumes {
+		if volume.Projected != nil {
+			t.Errorf("volume %s may have a token", volume.Name)
+		}
+	}
+	if d.Spec.Replicas == nil || *d.Spec.Replicas != 1 {
+		t.Error("each replica knows only the sessions that were ended at it")
+	}
+	c := pod.Containers[0]
+	if got, limit := goLimit(t, c.Env), c.Resources.Limits.Memory().Value(); got < limit*85/100 || got > limit*92/100 {
+		t.Errorf("GOMEMLIMIT is %d of %d", got, limit)
+	}
+	in := func(name string) string { return map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}[name] }
+	if _, err := options.Parse(c.Args, in, os.Stderr); err != nil {
+		t.Error(err)
+	}
+	for _, argument := range c.Args {
+		_, path, _ := strings.Cut(argument, "=")
+		if strings.HasPrefix(path, "/") && !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasPrefix(path, m.MountPath) }) {
+			t.Errorf("%s: nothing is mounted there", argument)
+		}
+	}
+	for _, one := range []struct {
+		from source
+		port int32
+		open bool
+	}{
+		{source{}, 8443, true}, {source{}, 8080, false}, {source{}, 8081, false},
+		{source{namespace: map[string]string{"network.keyward.dev/monitoring": "true"}}, 8080, true},
+		{source{namespace: inSystem}, 8080, false},
+	} {
+		if got := b.reaches(t, one.from, d, one.port); got != one.open {
+			t.Errorf("%v reaches %d: %v", one.from, one.port, got)
+		}
+	}
+}

@@ -106,10 +106,13 @@ test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 # make lint vets everything, tests included. go test would vet it again, and all dependencies before it, with and without -race.
 test e2e test-chart test-gitops test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
 
+# Tests that have thousands of clients, and measure what they cost: with the race detector they would measure that.
+MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut)$$
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
+	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m -skip '$(MEASURED)' $$(go list ./... | grep -v '/test/e2e$$')
+	go test -timeout 10m -run '$(MEASURED)' ./server
 	go test ./internal/lifecycle -rapid.checks=2000
 	go test ./internal/routing # what is exhaustive there has no time for the race detector
 	cd hack/devcluster && go test ./...

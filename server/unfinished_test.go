@@ -130,6 +130,7 @@ func forEachEndless(t *testing.T, args []string, test func(*testing.T, *endless,
 		}
 		for _, e := range clients {
 			t.Run(name+": "+e.name, func(t *testing.T) {
+				t.Parallel() // they wait
 				v, _ := running(t, args...)
 				test(t, &e, address(v.addresses))
 			})

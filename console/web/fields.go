@@ -23,6 +23,7 @@ const (
 	mostDomains     = 256
 	mostDomainText  = 70_000 // more than a form may have
 	mostSite        = 272
+	mostVersion     = 128
 	mostActor       = 1024
 	mostDay         = 10
 	mostMonth       = 7

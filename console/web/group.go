@@ -127,7 +127,7 @@ func showAllowlist(a *asked) (document, error) {
 	var entered *EnteredAllowlist
 	if a.sent() {
 		sent, f := enteredAllowlist(a)
-		if a.conflict { // who sends it once more has seen what the other has saved, or was told of it
+		if a.conflict { // who sends it once more does so after reading that somebody else has saved it
 			sent.Version = ""
 		}
 		entered = &sent

@@ -83,7 +83,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestKeyOfAnotherNamespace: two keys of one name are told apart.
+// TestKeyOfAnotherNamespace: two keys of one name look different.
 func TestKeyOfAnotherNamespace(t *testing.T) {
 	far := sight(role.Viewer).KeyRow(web(func(k *v1alpha1.ApiKey) { k.Namespace = "shop" }))
 	if near := sight(role.Viewer).KeyRow(web()); near.Name != "web" || far.Name != "shop/web" || far.Href != "/groups/acme/acme/keys/shop/web" {

@@ -152,7 +152,7 @@ var _ = Describe("What people of a Group may do", func() {
 		}
 	})
 
-	It("is nothing for a stranger, who cannot tell whether the Group exists", func(ctx SpecContext) {
+	It("is nothing for a stranger, to whom the Group does not exist", func(ctx SpecContext) {
 		stranger := deskOf(w, w.Namespace+":stranger")
 		for operation, do := range try.all() {
 			Expect(do(ctx, stranger)).To(MatchError(web.ErrNotFound), "%s", operation)

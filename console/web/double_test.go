@@ -157,7 +157,6 @@ type installation struct {
 	changes []string
 	fails   error
 	entered *web.EnteredKey
-	secrets map[string]bool // of Entry
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {

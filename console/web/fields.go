@@ -105,7 +105,7 @@ func (f *fields) bound(name, text string, most int, lines bool) {
 		f.refuse(name, "This is not text.")
 	case utf8.RuneCountInString(text) > most:
 		f.refuse(name, "At most %d characters.", most)
-	case strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) && !(lines && (c == '\n' || c == '\t')) }):
+	case strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) && (!lines || c != '\n' && c != '\t') }):
 		f.refuse(name, "It has characters that cannot be shown.")
 	}
 }

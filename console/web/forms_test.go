@@ -129,7 +129,7 @@ func TestErrorsOfTheDesk(t *testing.T) {
 		{"no connection", &url.Error{Op: "Get", URL: "https://kubernetes", Err: errors.New("refused")}, 503, 503, "The cluster does not answer at the moment.", true},
 		{"unknown", errors.New("a-secret-of-somebody"), 500, 500, "Something unexpected happened.", true},
 		{"unauthorized", fmt.Errorf("x: %w", apierrors.NewUnauthorized("expired")), 401, 303, "Your session is over", true},
-		{"other", apierrors.NewGone("x"), 500, 500, "Something unexpected happened.", true},
+		{"other", apierrors.NewResourceExpired("x"), 500, 500, "Something unexpected happened.", true},
 		{"in use", apierrors.NewAlreadyExists(kind, "web"), 500, 500, "Something unexpected happened.", true},
 	} {
 		t.Run(one.name, func(t *testing.T) {

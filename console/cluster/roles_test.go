@@ -45,7 +45,7 @@ func (a *attempts) key(prepare func(*v1alpha1.ApiKey), page, do func(context.Con
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		Expect(done(key)).To(Equal(err == nil), "%v has the effect: %+v", err, key.Spec)
 		if (shown == nil) != (err == nil) {
-			return fmt.Errorf("its page: %w; what it does: %w", shown, err)
+			Fail(fmt.Sprintf("%s: its page: %s; what it does: %s", of.Name, fmt.Sprint(shown), fmt.Sprint(err)))
 		}
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/console/cluster"
 	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/person"
-	"github.com/keyward-dev/keyward/console/server"
+	"github.com/keyward-dev/keyward/console/program"
 	"github.com/keyward-dev/keyward/console/web"
 	"github.com/keyward-dev/keyward/internal/version"
 )
@@ -50,7 +50,7 @@ func run() int {
 	desk := func(of *person.Person) (web.Desk, error) {
 		return cluster.New(of, cluster.Options{Namespaces: config.Namespaces, Now: time.Now})
 	}
-	console, err := server.New(config, desk, log)
+	console, err := program.New(config, desk, log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keyward-console:", err)
 		return exitFailure

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,13 +24,13 @@ import (
 var _ = Describe("A desk", func() {
 	It("reads no answer that is too large", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
-		sent := 0
+		var sent atomic.Int64
 		server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, _ *http.Request) {
 			to.Header().Set("Content-Type", "application/json")
 			_, _ = to.Write([]byte(`{"kind":"Group","apiVersion":"keyward.dev/v1alpha1","metadata":{"name":"`))
 			for range 1024 {
 				n, err := to.Write([]byte(strings.Repeat("a", 1<<20)))
-				if sent += n; err != nil {
+				if sent.Add(int64(n)); err != nil {
 					return
 				}
 			}
@@ -42,7 +43,7 @@ var _ = Describe("A desk", func() {
 		_, _, err = desk.Member(ctx, acme(w))
 		runtime.ReadMemStats(&after)
 		Expect(err).To(MatchError(ContainSubstring("too large")))
-		Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 512<<20), "after %d bytes", sent)
+		Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 512<<20), "after %d bytes", sent.Load())
 	})
 
 	It("uses the credential of its person, and none of it is in an error", func(ctx SpecContext) {

@@ -45,7 +45,7 @@ func (a *attempts) key(prepare func(*v1alpha1.ApiKey), page, do func(context.Con
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		Expect(done(key)).To(Equal(err == nil), "%v has the effect: %+v", err, key.Spec)
 		if (shown == nil) != (err == nil) {
-			return fmt.Errorf("its page: %w; what it does: %w", shown, err)
+			Fail(fmt.Sprintf("%s: its page: %s; what it does: %s", of.Name, fmt.Sprint(shown), fmt.Sprint(err)))
 		}
 		return err
 	}
@@ -152,7 +152,7 @@ var _ = Describe("What people of a Group may do", func() {
 		}
 	})
 
-	It("is nothing for a stranger, who cannot tell whether the Group exists", func(ctx SpecContext) {
+	It("is nothing for a stranger, to whom the Group does not exist", func(ctx SpecContext) {
 		stranger := deskOf(w, w.Namespace+":stranger")
 		for operation, do := range try.all() {
 			Expect(do(ctx, stranger)).To(MatchError(web.ErrNotFound), "%s", operation)

@@ -83,7 +83,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestKeyOfAnotherNamespace: two keys of one name are told apart.
+// TestKeyOfAnotherNamespace: two keys of one name look different.
 func TestKeyOfAnotherNamespace(t *testing.T) {
 	far := sight(role.Viewer).KeyRow(web(func(k *v1alpha1.ApiKey) { k.Namespace = "shop" }))
 	if near := sight(role.Viewer).KeyRow(web()); near.Name != "web" || far.Name != "shop/web" || far.Href != "/groups/acme/acme/keys/shop/web" {
@@ -96,7 +96,7 @@ func TestKeyStates(t *testing.T) {
 		{Text: "Active", Tone: page.Good}:                  web(),
 		{Text: "Being deleted", Tone: page.Off}:            web(func(k *v1alpha1.ApiKey) { k.DeletionTimestamp = at(0) }),
 		{Text: "Revoked", Tone: page.Off}:                  web(revoked, with(v1alpha1.ConditionLeaked, metav1.ConditionTrue, "LeakReported", "")),
-		{Text: "Expired", Tone: page.Off}:                  web(func(k *v1alpha1.ApiKey) { k.Status.ExpiresAt = at(0) }), // and the manager is away
+		{Text: "Expired", Tone: page.Off}:                  web(func(k *v1alpha1.ApiKey) { k.Status.ExpiresAt = at(0) }), // also if no manager has noticed
 		{Text: "Leaked", Tone: page.Bad}:                   web(with(v1alpha1.ConditionLeaked, metav1.ConditionTrue, "LeakReported", "")),
 		{Text: "Suspended", Tone: page.Bad}:                web(suspended),
 		{Text: "Blocked", Tone: page.Bad}:                  web(state(v1alpha1.KeyBlocked)),

@@ -88,7 +88,7 @@ func (d desk) Allowlists(_ context.Context, of place.Group) ([]page.Link, error)
 func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
 	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of(), YAML: "kind: DomainAllowlist"}
 	if entered != nil {
-		p.Domains.Value, p.Site.Value = strings.Join(entered.Domains, "\n"), entered.Site
+		p.Domains.Value, p.Site.Value, p.Version = strings.Join(entered.Domains, "\n"), entered.Site, entered.Version
 	}
 	return p, nil
 }
@@ -157,7 +157,6 @@ type installation struct {
 	changes []string
 	fails   error
 	entered *web.EnteredKey
-	secrets map[string]bool // of Entry
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {

@@ -135,7 +135,7 @@ var labels = map[string]string{
 	"name": "Name", "description": "Description", "projects": "Projects", "permissions": "Permissions", "clients": "Clients",
 	"addresses": "Addresses", "lifetime": "Expires after", "rotation": "Rotates", "reveal": "Delivered", "domains": "Sites",
 	"localhost": "Allow localhost", "missing": "Requests without an origin", "site": "Address of the site", "overlap": "Overlap",
-	"step": "", "next": "",
+	"step": "", "next": "", "version": "",
 }
 
 // mostKept is how many values of a form are kept.

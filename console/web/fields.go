@@ -23,6 +23,7 @@ const (
 	mostDomains     = 256
 	mostDomainText  = 70_000 // more than a form may have
 	mostSite        = 272
+	mostVersion     = 128
 	mostActor       = 1024
 	mostDay         = 10
 	mostMonth       = 7
@@ -104,7 +105,7 @@ func (f *fields) bound(name, text string, most int, lines bool) {
 		f.refuse(name, "This is not text.")
 	case utf8.RuneCountInString(text) > most:
 		f.refuse(name, "At most %d characters.", most)
-	case strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) && !(lines && (c == '\n' || c == '\t')) }):
+	case strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) && (!lines || c != '\n' && c != '\t') }):
 		f.refuse(name, "It has characters that cannot be shown.")
 	}
 }

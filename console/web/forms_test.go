@@ -63,6 +63,7 @@ func TestBounds(t *testing.T) {
 		{allowlist, "domains", []string{strings.Repeat("a.example\n", 257)}, "At most 256, one a line."},
 		{allowlist, "projects", numbered(65), "Choose at most 64."},
 		{allowlist, "missing", []string{strings.Repeat("1", 64)}, "At most 63 characters."},
+		{allowlist, "version", []string{strings.Repeat("1", 129)}, "At most 128 characters."},
 		{allowlist, "site", []string{strings.Repeat("1", 273)}, "At most 272 characters."},
 		{rotate, "overlap", []string{"9h"}, "Choose one of the overlaps."},
 		{rotate, "overlap", nil, "Choose one of the overlaps."},
@@ -128,7 +129,7 @@ func TestErrorsOfTheDesk(t *testing.T) {
 		{"no connection", &url.Error{Op: "Get", URL: "https://kubernetes", Err: errors.New("refused")}, 503, 503, "The cluster does not answer at the moment.", true},
 		{"unknown", errors.New("a-secret-of-somebody"), 500, 500, "Something unexpected happened.", true},
 		{"unauthorized", fmt.Errorf("x: %w", apierrors.NewUnauthorized("expired")), 401, 303, "Your session is over", true},
-		{"other", apierrors.NewGone("x"), 500, 500, "Something unexpected happened.", true},
+		{"other", apierrors.NewResourceExpired("x"), 500, 500, "Something unexpected happened.", true},
 		{"in use", apierrors.NewAlreadyExists(kind, "web"), 500, 500, "Something unexpected happened.", true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
@@ -159,6 +160,21 @@ func TestErrorsOfTheDesk(t *testing.T) {
 				t.Errorf("an error that nobody knows is shown or logged: %s %s", b.log, w.Body)
 			}
 		})
+	}
+}
+
+// TestWhatSomebodyElseSavedIsNotOverwritten shows an editor again: with its own version after a stale token, and with a new one after a conflict.
+func TestWhatSomebodyElseSavedIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	save := changes()[1]
+	b := install(t).browser().signIn()
+	token := formToken(t, b.get(save.path))
+	want(t, b.post(save.path, "x", save.form), http.StatusForbidden, `name="version" value="v7"`, "*.acme.example")
+	b.fails = fmt.Errorf("%w: x", web.ErrConflict)
+	w := b.post(save.path, token, save.form)
+	want(t, w, http.StatusConflict, "Somebody else has changed it since", "*.acme.example")
+	if strings.Contains(w.Body.String(), `value="v7"`) {
+		t.Error("the version that was seen is kept: nothing can ever be saved")
 	}
 }
 

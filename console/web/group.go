@@ -119,6 +119,7 @@ func enteredAllowlist(a *asked) (EnteredAllowlist, *fields) {
 	return EnteredAllowlist{
 		Domains: f.lines("domains", mostDomains, mostDomainText), Projects: f.chosen("projects", mostProjects),
 		Localhost: f.text("localhost", mostChoice) == "true", Missing: f.text("missing", mostChoice), Site: f.text("site", mostSite),
+		Version: f.text("version", mostVersion),
 	}, f
 }
 
@@ -126,6 +127,9 @@ func showAllowlist(a *asked) (document, error) {
 	var entered *EnteredAllowlist
 	if a.sent() {
 		sent, f := enteredAllowlist(a)
+		if a.conflict { // who sends it once more does so after reading that somebody else has saved it
+			sent.Version = ""
+		}
 		entered = &sent
 		if a.errors == nil {
 			a.errors = f.errors

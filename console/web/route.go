@@ -42,6 +42,8 @@ type asked struct {
 	key     place.Key
 	problem string            // why the form is shown again
 	errors  map[string]string // by field
+	// conflict says that somebody else has changed it since: it is shown as it is now, and what was sent beside it.
+	conflict bool
 }
 
 // sent reports whether the request has a form.
@@ -85,7 +87,8 @@ func (c *console) form(pattern string, f form) {
 			a.errors = invalid.Fields
 			return c.again(a, f, http.StatusUnprocessableEntity, invalid.Fields[""])
 		case errors.Is(err, ErrConflict):
-			return c.again(a, f, http.StatusConflict, "Somebody else has changed it since, and nothing was done. Look at it again.")
+			a.conflict = true
+			return c.again(a, f, http.StatusConflict, "Somebody else has changed it since, and nothing was done. Look at it again; what you send now replaces theirs.")
 		}
 		return err
 	}))

@@ -1,4 +1,4 @@
-package server_test
+package program_test
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/console/person"
-	"github.com/keyward-dev/keyward/console/server"
+	"github.com/keyward-dev/keyward/console/program"
 	"github.com/keyward-dev/keyward/console/web"
 )
 
@@ -74,9 +74,9 @@ func cluster(t *testing.T) (config options.Config, up *atomic.Bool) {
 	}, up
 }
 
-func start(t *testing.T, config options.Config) (*server.Server, func()) {
+func start(t *testing.T, config options.Config) (*program.Server, func()) {
 	t.Helper()
-	s, err := server.New(config, func(*person.Person) (web.Desk, error) { return desk{}, nil }, slog.New(slog.DiscardHandler))
+	s, err := program.New(config, func(*person.Person) (web.Desk, error) { return desk{}, nil }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestWhatCannotWorkFailsAtTheStart(t *testing.T) {
 	} {
 		config, _ := cluster(t)
 		change(&config)
-		if _, err := server.New(config, func(*person.Person) (web.Desk, error) { return desk{}, nil }, slog.New(slog.DiscardHandler)); err == nil ||
+		if _, err := program.New(config, func(*person.Person) (web.Desk, error) { return desk{}, nil }, slog.New(slog.DiscardHandler)); err == nil ||
 			!strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}

@@ -1,5 +1,5 @@
-// Package server assembles the program of the console: the secrets of cookies, the API server, the pages, and the addresses that they are served at.
-package server
+// Package program assembles the program of the console: the secrets of cookies, the API server, the pages, and the addresses that they are served at.
+package program
 
 import (
 	"context"

@@ -107,12 +107,12 @@ test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 test e2e test-chart test-gitops test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
 
 # Tests that have thousands of clients, and measure what they cost: with the race detector they would measure that.
-MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut)$$
+MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut|SlowSenders)$$
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m -skip '$(MEASURED)' $$(go list ./... | grep -v '/test/e2e$$')
-	go test -timeout 10m -run '$(MEASURED)' ./server
+	go test -timeout 10m -run '$(MEASURED)' ./server ./webhook/admissionserver
 	go test ./internal/lifecycle -rapid.checks=2000
 	go test ./internal/routing # what is exhaustive there has no time for the race detector
 	cd hack/devcluster && go test ./...

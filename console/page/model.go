@@ -108,12 +108,12 @@ type Groups struct {
 // Write writes the page.
 func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }
 
-// groupSearch is how the search for Groups is called.
-func groupSearch(named bool) string {
+// groupSearchHelp says what to write into the search for Groups.
+func groupSearchHelp(named bool) string {
 	if named {
-		return "Namespace, a slash, and what the name contains"
+		return "A namespace and a slash, such as acme/, and part of a name."
 	}
-	return "Name contains"
+	return "Part of a name, or a namespace and a slash, such as acme/."
 }
 
 // Key is a row of Keys.

@@ -30,7 +30,7 @@ const Prefix = "/assets/"
 var pages = map[string]*template.Template{}
 
 var functions = template.FuncMap{"asset": assetPath, "count": count, "when": newInstant, "axis": newAxis, "kept": newKept, "snippets": snippets,
-	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "groupSearch": groupSearch, "breakdown": newBreakdown}
+	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "groupSearchHelp": groupSearchHelp, "breakdown": newBreakdown}
 
 func init() {
 	for _, name := range []string{"signin", "failure", "groups", "keys", "key", "create", "claimed", "rotate", "suspend", "resume", "revoke", "usage",

@@ -121,7 +121,7 @@ const (
 func (s *Sight) entry(e *groupevent.Event, gone bool) page.Entry {
 	entry := page.Entry{
 		At: e.Time, What: typeText(e.Type), Tone: page.Good, Object: page.Link{Text: e.Subject.Name}, Actor: e.Actor.User,
-		Detail: bounded(e.Details(), 1000), Impersonal: e.Actor.User == "" && e.Actor.Via == groupevent.ViaKeyward,
+		Detail: bounded(strings.Join(e.DetailParts(), "\n"), 1000), Impersonal: e.Actor.User == "" && e.Actor.Via == groupevent.ViaKeyward,
 	}
 	switch {
 	case e.Severity >= high, e.Activity == activityDelete, e.Activity == activitySuspend:

@@ -34,7 +34,7 @@ func TestLog(t *testing.T) {
 	key, list := page.Link{Text: "web", Href: "/groups/acme/acme/keys/acme/web"}, page.Link{Text: "shop", Href: "/groups/acme/acme/allowlists/acme/shop"}
 	want := []page.Entry{
 		{At: now, What: "Key deleted", Tone: page.Bad, Object: page.Link{Text: "old"}, Actor: "ada", Detail: "state=Active"},
-		{At: now, What: "Key rotated", Tone: page.Good, Object: key, Detail: "cause=Scheduled version=2", Impersonal: true},
+		{At: now, What: "Key rotated", Tone: page.Good, Object: key, Detail: "cause=Scheduled\nversion=2", Impersonal: true},
 		{At: now, What: "Key revoked", Tone: page.Bad, Object: page.Link{Text: "old"}, Actor: "ada"},
 		{At: now, What: "Key suspended", Tone: page.Bad, Object: key, Actor: "ben"},
 		{At: now, What: "Allowlist edited", Tone: page.Good, Object: list, Actor: "unknown", Detail: "domains: +b"},

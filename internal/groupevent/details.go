@@ -9,10 +9,13 @@ import (
 )
 
 // Details is the data of an event in one line, for people.
-func (e *Event) Details() string {
+func (e *Event) Details() string { return strings.Join(e.DetailParts(), " ") }
+
+// DetailParts returns the parts of Details, each about one thing.
+func (e *Event) DetailParts() []string {
 	var data map[string]json.RawMessage
 	if json.Unmarshal(e.Data, &data) != nil {
-		return ""
+		return nil
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(data)) {
@@ -41,7 +44,7 @@ func (e *Event) Details() string {
 		}
 		parts = append(parts, name+"="+text)
 	}
-	return strings.Join(parts, " ")
+	return parts
 }
 
 // contactNames are the names of contacts.

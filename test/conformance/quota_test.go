@@ -39,7 +39,7 @@ var quotaTable = []testCase{
 type spent struct{}
 
 // Spend implements authorizer.Quota.
-func (spent) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
+func (spent) Spend(context.Context, *decision.Group, string, uint64, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaExceeded, 24 * time.Hour
 }
 
@@ -50,18 +50,18 @@ func (spent) Sent(string, uint64, time.Time) {}
 type scarce struct{ spent }
 
 // Spend implements authorizer.Quota.
-func (s scarce) Spend(ctx context.Context, group *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
+func (s scarce) Spend(ctx context.Context, group *decision.Group, key string, cost uint64, now time.Time) (decision.Code, time.Duration) {
 	if cost <= 4 {
 		return decision.Allowed, 0
 	}
-	return s.spent.Spend(ctx, group, cost, now)
+	return s.spent.Spend(ctx, group, key, cost, now)
 }
 
 // unavailable is a quota of which it is not known what is left.
 type unavailable struct{ spent }
 
 // Spend implements authorizer.Quota.
-func (unavailable) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
+func (unavailable) Spend(context.Context, *decision.Group, string, uint64, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaUnavailable, time.Second
 }
 

@@ -135,7 +135,7 @@ func (n *network) request(s *server) decision.Code { return n.ask(s, 1) }
 
 // ask makes a request that counts as so many.
 func (n *network) ask(s *server, cost uint64) decision.Code {
-	code, _ := s.tracker.Spend(context.Background(), n.group, cost, n.clock.Now())
+	code, _ := s.tracker.Spend(context.Background(), n.group, "", cost, n.clock.Now())
 	if code == decision.Allowed {
 		n.admitted += cost
 	}

@@ -1,4 +1,4 @@
-// Package store keeps the ledgers of groups: in their GroupUsages, or in Redis.
+// Package store keeps the ledgers of groups, and of keys with a quota of their own: in objects, or in Redis.
 package store
 
 import (
@@ -21,6 +21,8 @@ var (
 // Key names a ledger.
 type Key struct {
 	Group string // namespace/name
+	// Owner is the id of the key of the Group whose quota it is for; empty for the Group's.
+	Owner string
 	// Period is one of the Group's quotas.
 	Period quotaledger.Period
 }

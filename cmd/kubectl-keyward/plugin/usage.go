@@ -229,7 +229,7 @@ func keyUseOf(key *v1alpha1.ApiKey, period quotaledger.Span) keyUseView {
 
 // keyRequests returns the requests of a key in a period. Keys are counted by calendar month, and by day for as long as a period
 // lasts at most.
-func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
+func keyRequests(usage *v1alpha1.KeyRequests, period quotaledger.Span) int64 {
 	month := quotaledger.MonthOf(period.Begin())
 	if period.Begin().Equal(month.Begin()) && period.End().Equal(month.End()) {
 		if usage.Period == month.String() {

@@ -43,7 +43,7 @@ func counted(group string, requests int64, last *metav1.Time) func(*v1alpha1.Api
 		key.Spec.GroupRef.Name = group
 		key.Status.LastUsedAt = last
 		if requests > 0 {
-			key.Status.Usage = &v1alpha1.KeyUsage{Period: "2026-11", Requests: &requests}
+			key.Status.Usage = &v1alpha1.KeyRequests{Period: "2026-11", Requests: &requests}
 		}
 	}
 }

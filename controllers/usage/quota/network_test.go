@@ -486,7 +486,7 @@ func (n *network) finishKey(t *rapid.T) {
 	for _, s := range n.servers {
 		code := decision.Allowed
 		for range 200 {
-			if code = n.askKey(s, 1); code == decision.QuotaExceeded || s.closing {
+			if code = n.askKey(s, 1); code == decision.KeyQuotaExceeded || s.closing {
 				used++
 				break
 			}

@@ -35,7 +35,7 @@ func (a *Aggregator) process(ctx context.Context, c *counters) {
 	wanted := c.wanted
 	c.wanted = idle
 	switch {
-	case errors.Is(err, store.ErrNoGroup), errors.Is(err, errNoPeriod), errors.Is(err, errNoKey):
+	case errors.Is(err, store.ErrNoGroup), errors.Is(err, store.ErrNoKey), errors.Is(err, errNoPeriod), errors.Is(err, errNoKey):
 		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
 		a.config.Log.Error(err, "Usage cannot be persisted; servers keep it until it can",
@@ -102,7 +102,9 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		}
 		entry := store.Entry{Ledger: work, Version: c.entry.Version}
 		totals := v.limits.totals(work.Total())
-		if totals != c.totals || !v.limits.equal(c.limits) || !work.Equal(c.entry.Ledger) {
+		// Of a Group also what is shown beside the ledger depends on its limits.
+		shown := c.key.Owner == "" && (totals != c.totals || !v.limits.equal(c.limits))
+		if shown || !work.Equal(c.entry.Ledger) {
 			entry.Version, err = a.save(ctx, c.key, entry, totals)
 			if errors.Is(err, store.ErrConflict) {
 				a.mu.Lock()

@@ -14,6 +14,8 @@ var (
 	ErrConflict = errors.New("the ledger was changed in the meantime")
 	// ErrNoGroup is returned when the Group does not exist, or was deleted.
 	ErrNoGroup = errors.New("there is no such Group")
+	// ErrNoKey is returned when the ApiKey does not exist, or was deleted.
+	ErrNoKey = errors.New("there is no such ApiKey")
 	// ErrFull is returned when a ledger has more accounts than the store can take.
 	ErrFull = errors.New("too many validation servers in one period")
 )
@@ -41,9 +43,9 @@ type Totals = usageseries.Totals
 // store guarantees that.
 type Store interface {
 	// Load returns the ledger. One that was never saved is empty, unless it is known otherwise how much was used. Errors:
-	// ErrNoGroup.
+	// ErrNoGroup, ErrNoKey.
 	Load(ctx context.Context, key Key) (Entry, error)
 	// Save replaces the ledger if it has the entry's version, and returns the new version. Errors: ErrConflict, ErrNoGroup,
-	// ErrFull.
+	// ErrNoKey, ErrFull.
 	Save(ctx context.Context, key Key, entry Entry, totals Totals) (version string, err error)
 }

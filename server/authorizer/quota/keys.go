@@ -7,9 +7,6 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// keyQuotaExceeded is why a request is refused if the quota of its key is used up.
-const keyQuotaExceeded = decision.QuotaExceeded
-
 // SetKeyQuotas sets whether the manager takes the use of keys. One that does not leases them nothing.
 func (t *Tracker) SetKeyQuotas(taken bool) { t.keyQuotas.Store(taken) }
 

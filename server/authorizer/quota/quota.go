@@ -196,7 +196,7 @@ func (t *Tracker) exceeded(m *running, now time.Time) (decision.Code, time.Durat
 	t.metrics.exceeded.Inc()
 	code := decision.QuotaExceeded
 	if m.key != "" {
-		code = keyQuotaExceeded
+		code = decision.KeyQuotaExceeded
 	}
 	return code, time.Duration(m.ends-t.managerMillis(now)) * time.Millisecond
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestKeyQuotas: whatever is set and removed, the quotas in force are those of the keys that were created first, as many as may
+// TestKeyQuotas: after any changes, the quotas in force are those of the keys that were created first, as many as may
 // have one, and all others are 0.
 func TestKeyQuotas(t *testing.T) {
 	began := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)

@@ -199,12 +199,12 @@ func (st *stream) deliverUp(t failer, again bool) {
 // pump delivers all messages until there are none.
 func (n *network) pump() {
 	for range 50 {
-		n.exchange()
+		n.passOn()
 	}
 }
 
-// exchange delivers a report of each server, and its answer.
-func (n *network) exchange() {
+// passOn delivers a report of each server, and its answer.
+func (n *network) passOn() {
 	for _, s := range n.servers {
 		if s.stream == nil {
 			n.connect(s, 0)
@@ -524,7 +524,7 @@ func (n *network) fits(t *rapid.T) {
 			if code = n.ask(s, cost); code != decision.QuotaUnavailable {
 				break
 			}
-			n.exchange()
+			n.passOn()
 		}
 		if code != c.want {
 			t.Fatalf("a request for %d of %d is answered %v, want %v", cost, n.quota-n.admitted, code, c.want)

@@ -484,9 +484,9 @@ func (n *network) finishKey(t *rapid.T) {
 	n.setQuota(n.quota + n.ofKey.quota - n.ofKey.admitted)
 	used := 0
 	for _, s := range n.servers {
-		code := decision.Allowed
 		for range 200 {
-			if code = n.askKey(s, 1); code == decision.KeyQuotaExceeded || s.closing {
+			code := n.askKey(s, 1)
+			if code == decision.KeyQuotaExceeded || s.closing {
 				used++
 				break
 			}

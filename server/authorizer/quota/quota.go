@@ -46,9 +46,9 @@ type Tracker struct {
 	metrics     *metrics
 	offset      atomic.Int64 // the manager's clock minus ours, in milliseconds
 	connected   atomic.Bool
-	keyQuotas   atomic.Bool  // the manager that is or was connected last takes the use of keys
-	groups      sync.Map     // of *group by its identity
-	keys        sync.Map     // of *group by the id of a key with a quota of its own
+	keyQuotas   atomic.Bool // the manager that is or was connected last takes the use of keys
+	groups      sync.Map    // of *group by its identity
+	keys        sync.Map    // of *group by the id of a key with a quota of its own
 	schedules   func(identity string) quotaledger.Schedule
 	wake        chan struct{}
 

@@ -31,6 +31,7 @@ type counting struct {
 	totals  *totals.Board
 	traffic *traffic.Pending
 	objects *store.Objects
+	keys    *quota.KeyBoard
 }
 
 // addUsage adds what counts the use of Groups, and leases quotas.
@@ -53,6 +54,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 		&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups, Totals: board},
 		board, pending, showKnown(objects, board, options.WatchNamespaces),
 	}
+	keys, collector := quota.NewKeyBoard(clock.RealClock{}), store.Collect(objects, options.WatchNamespaces)
 	if options.UsageStore != "" {
 		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
 		if err != nil {
@@ -65,16 +67,20 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 	aggregator := quota.New(quota.Config{
 		Store: &store.Notified{Store: kept, Saved: func(key store.Key, used store.Totals) {
 			board.Set(ctx, key.Group, key.Period, used)
+		}, SavedKey: func(key store.Key, used store.Totals) {
+			keys.Set(key.Owner, key.Period, used.Requests-used.Unconfirmed)
 		}},
 		Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: writes,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	})
-	for _, runnable := range append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
+	runnables = append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()},
+		&quota.KeyFollower{Aggregator: aggregator, Cache: mgr.GetCache(), Deleted: collector.Deleted}, collector)
+	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("adding the usage: %w", err)
 		}
 	}
-	return &counting{quotas: aggregator, totals: board, traffic: pending, objects: objects}, nil
+	return &counting{quotas: aggregator, totals: board, traffic: pending, objects: objects, keys: keys}, nil
 }
 
 // showKnown has the status of Groups show what an earlier leader has persisted, and not shown any more. It runs once for each leader.

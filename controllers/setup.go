@@ -42,7 +42,6 @@ import (
 	sinkconfig "github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
@@ -178,7 +177,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addLogs(mgr, sessions, counted, options); err != nil {
 		return nil, err
 	}
-	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {
+	if err := addControllers(ctx, mgr, hub, tracker, seals, counted, options); err != nil {
 		return nil, err
 	}
 	if err := addSync(mgr, hub, tracker, counted, seals, options, certificate); err != nil {
@@ -228,7 +227,7 @@ func eventRecorder(ctx context.Context, mgr ctrl.Manager) events.EventRecorder {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper,
-	board *totals.Board, options Options,
+	counted *counting, options Options,
 ) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
@@ -242,10 +241,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers,
-			LastUsedResolution: options.LastUsedResolution,
+			LastUsedResolution: options.LastUsedResolution, Quotas: counted.keys,
 		},
 		&group.Reconciler{
-			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: board,
+			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: counted.totals,
 			APIReader: mgr.GetAPIReader(), Ring: sealingRing(options.SealedContextKeys),
 		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},

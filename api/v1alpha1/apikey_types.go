@@ -94,7 +94,7 @@ type ApiKeySpec struct {
 	// +kubebuilder:default={}
 	// +kubebuilder:validation:XValidation:rule="!has(self.burst) || has(self.requestsPerSecond)",message="a burst means nothing without requestsPerSecond; set it, or remove burst",fieldPath=".burst"
 	// +optional
-	Limits RateLimit `json:"limits,omitzero"`
+	Limits KeyLimits `json:"limits,omitzero"`
 
 	// clients are those that may present the key: Any, Browser or Server; default: Any. A key for browsers needs
 	// an allowed origin, also in a project that accepts requests without one. A key for servers is refused in
@@ -170,8 +170,8 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// KeyUsage is how often a key was used in a calendar month (UTC). Quotas are not based on it.
-type KeyUsage struct {
+// KeyRequests is how often a key was used in a calendar month (UTC). Quotas are not based on it.
+type KeyRequests struct {
 	// period is the month, such as 2026-11.
 	//
 	// +kubebuilder:validation:MinLength=7
@@ -190,6 +190,34 @@ type KeyUsage struct {
 	//
 	// +optional
 	Days *KeyDays `json:"days,omitempty"`
+}
+
+// KeyQuota is what is used of the quota of a key in a period.
+type KeyQuota struct {
+	// period is the month, such as 2026-11, or its first day, such as 2026-11-15.
+	//
+	// +kubebuilder:validation:MinLength=7
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`
+	// +required
+	Period string `json:"period,omitempty"`
+
+	// resetsAt is when the period ends.
+	//
+	// +required
+	ResetsAt metav1.Time `json:"resetsAt,omitzero"`
+
+	// limit is the quota: how many requests are allowed in the period.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +required
+	Limit *int64 `json:"limit,omitempty"`
+
+	// used is how many of them are used, as far as validation servers have reported, each as many as it costs.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +required
+	Used *int64 `json:"used,omitempty"`
 }
 
 // KeyDays are the requests of a key by day (UTC). Requests count for the day on which they are written into the status.
@@ -280,7 +308,12 @@ type ApiKeyStatus struct {
 	// reported; absent where it never was. It is updated periodically.
 	//
 	// +optional
-	Usage *KeyUsage `json:"usage,omitempty"`
+	Usage *KeyRequests `json:"usage,omitempty"`
+
+	// quota is what is used of limits.requestsPerMonth; absent where the key has no quota of its own. It is updated periodically.
+	//
+	// +optional
+	Quota *KeyQuota `json:"quota,omitempty"`
 
 	// createdBy is the user who created the ApiKey, as recorded by admission.
 	//

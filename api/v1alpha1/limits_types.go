@@ -115,6 +115,24 @@ type RateLimit struct {
 	Burst *int32 `json:"burst,omitempty"`
 }
 
+// KeyLimits are the limits of one ApiKey, in addition to those of its Group.
+type KeyLimits struct {
+	// requestsPerMonth is how many requests are allowed with the key in a period of its Group, which is a calendar month (UTC) unless
+	// the Group's limits.period says otherwise; 0 to 10^15; default: as many as the Group has left. Further requests are refused
+	// with 402 key_quota_exceeded. Each request counts as many as it costs, and for the Group, too. At most 200 ApiKeys of a
+	// Group have it.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000000
+	// +optional
+	RequestsPerMonth *int64 `json:"requestsPerMonth,omitempty"`
+
+	RateLimit `json:",inline"`
+}
+
+// MaxKeyQuotas is how many ApiKeys of a Group may have a quota of their own.
+const MaxKeyQuotas = 200
+
 // GroupLimits are the limits of a Group that are in force.
 type GroupLimits struct {
 	// tier is the one that the limits are from, as it was when it was last in the catalogue.

@@ -23,6 +23,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&GroupUsage{}, &GroupUsageList{},
 		&GroupLog{}, &GroupLogList{},
 		&BillingOutbox{}, &BillingOutboxList{},
+		&KeyUsage{}, &KeyUsageList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -112,6 +112,10 @@ var _ = Describe("The schema", func() {
 			"spec.limits.requestsPerSecond"),
 		Entry("with a rate of too much", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerSecond = ptr.To[int32](1_000_001) },
 			"spec.limits.requestsPerSecond"),
+		Entry("with a quota below nothing", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerMonth = ptr.To[int64](-1) },
+			"spec.limits.requestsPerMonth"),
+		Entry("with a quota of too much", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerMonth = ptr.To[int64](1_000_000_000_000_001) },
+			"spec.limits.requestsPerMonth"),
 		Entry("with a type that Kubernetes has a meaning for", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Type = "kubernetes.io/service-account-token"
 		}, "use Opaque or a type of your own"),

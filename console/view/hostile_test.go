@@ -59,7 +59,7 @@ func anyKey(t *rapid.T) *v1alpha1.ApiKey {
 	})
 }
 
-// TestAnyKeyHasPages: any an object says, its pages can be shown, nothing of it becomes markup, and nobody is offered what their role does not
+// TestAnyKeyHasPages: the pages of any key can be shown, nothing of it becomes markup, and nobody is offered what their role does not
 // include.
 func TestAnyKeyHasPages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

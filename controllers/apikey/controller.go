@@ -48,6 +48,8 @@ type Reconciler struct {
 	APIReader client.Reader
 	Hub       *publish.Hub
 	Usage     *usage.Tracker
+	// Quotas has what is used of the quotas of keys; nil if nothing is counted.
+	Quotas Quotas
 	// Seals has the manager's secret, and Memory the keys that must not be accepted again.
 	Seals    *seal.Keeper
 	Memory   *revoked.Memory

@@ -45,6 +45,7 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 			r.Usage.Keys.Wrote(count)
 		}
 	}
+	r.showedQuota(key)
 	switch outcome.Action {
 	case lifecycle.Mint, lifecycle.Import:
 		minted.Inc()
@@ -121,6 +122,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 		status.NextRotationAt = &metav1.Time{Time: outcome.RotatesAt.Truncate(time.Second)}
 	}
 	setLastUsed(&status, found.input.Usage, r.LastUsedResolution)
+	status.Quota = r.quotaOf(key, found.input.Group, now)
 	set := conditions.Setter{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
 	set.SetSummary(summarize(key, found, outcome))
 	setAccepted(set, key, found, outcome)

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,7 @@ const (
 func (r *Reconciler) usageReports() source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go wait.UntilWithContext(ctx, func(ctx context.Context) {
-			due := append(r.keysWithCounts(ctx), r.keysWithLastUse(ctx)...)
+			due := slices.Concat(r.keysWithCounts(ctx), r.keysWithLastUse(ctx), r.keysWithQuotas(ctx))
 			for i, request := range due {
 				queue.AddAfter(request, usedInterval*time.Duration(i)/time.Duration(len(due)))
 			}
@@ -93,12 +94,12 @@ func setLastUsed(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolutio
 
 // count sets the requests of the month, and the last use, if that is due or the status is written anyway.
 func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *usage.Count {
-	was := ptr.Deref(key.Status.Usage, v1alpha1.KeyUsage{})
+	was := ptr.Deref(key.Status.Usage, v1alpha1.KeyRequests{})
 	count := r.Usage.Keys.Of(keyName(key), was.Period, uint64(max(0, ptr.Deref(was.Requests, 0))))
 	if count == nil || !count.Due && !changed {
 		return nil
 	}
-	key.Status.Usage = &v1alpha1.KeyUsage{
+	key.Status.Usage = &v1alpha1.KeyRequests{
 		Period: count.Month.String(), Requests: ptr.To(int64(count.Requests)),
 		Days: usageseries.AddToDay(was.Days, r.Clock.Now(), count.Added),
 	}

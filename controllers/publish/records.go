@@ -42,10 +42,11 @@ func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
 		Projects:    toStrings(granted.Projects),
 		Permissions: toStrings(granted.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
-		Rate:        rateRecord(key.Spec.Limits),
+		Rate:        rateRecord(key.Spec.Limits.RateLimit),
 		Clients:     clientsRecord(key.Spec.Clients),
 		Addresses:   addresses.Canonical(key.Spec.Addresses),
 		Context:     contextRecord(granted.Context),
+		Quota:       key.Spec.Limits.RequestsPerMonth != nil,
 	}
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {

@@ -49,12 +49,25 @@ func TestRateRecords(t *testing.T) {
 				t.Errorf("the limits are %v", limits)
 			}
 			key := &v1alpha1.ApiKey{}
-			key.Spec.Limits = c.spec
+			key.Spec.Limits.RateLimit = c.spec
 			key.Status.Versions = []v1alpha1.KeyVersion{{}}
 			if got := publish.KeyRecord(key, grant.Whole(key)).GetRate(); !proto.Equal(got, c.key) {
 				t.Errorf("the key's rate is %v", got)
 			}
 		})
+	}
+}
+
+// TestQuotasOfKeys: that a key has a quota of its own is published, also if it is 0, and not how much.
+func TestQuotasOfKeys(t *testing.T) {
+	record := func(requests *int64) *syncv1.Key {
+		key := &v1alpha1.ApiKey{}
+		key.Status.Versions = []v1alpha1.KeyVersion{{}}
+		key.Spec.Limits.RequestsPerMonth = requests
+		return publish.KeyRecord(key, grant.Whole(key))
+	}
+	if none, zero, some := record(nil), record(new(int64(0))), record(new(int64(7))); none.GetQuota() || !zero.GetQuota() || !proto.Equal(zero, some) {
+		t.Errorf("published are %v, %v and %v", none, zero, some)
 	}
 }
 

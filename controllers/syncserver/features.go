@@ -15,6 +15,7 @@ func features() []syncv1.Feature {
 		syncv1.Feature_FEATURE_QUOTAS,
 		syncv1.Feature_FEATURE_SERVERS,
 		syncv1.Feature_FEATURE_TRAFFIC_REPORTS,
+		syncv1.Feature_FEATURE_KEY_QUOTAS,
 	}
 }
 

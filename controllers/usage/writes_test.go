@@ -64,7 +64,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 		reconcile(0) // it is not due yet
 		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
 		reconcile(1)
-		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.Clock.Now().UTC().Format("2006-01"),
+		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyRequests{Period: w.Clock.Now().UTC().Format("2006-01"),
 			Requests: ptr.To[int64](3),
 			Days:     &v1alpha1.KeyDays{Last: w.Clock.Now().UTC().Format(time.DateOnly), Requests: []int64{3}}})))
 		Expect(server.Take().GetKeys()).To(HaveLen(1), "it is acknowledged")

@@ -194,7 +194,7 @@ var _ = Describe("Usage over time", func() {
 	It("shows the days of a key to who may get the ApiKey, too", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
-		key.Status.Usage = &v1alpha1.KeyUsage{Period: "2026-11", Requests: ptr.To[int64](9), Days: &v1alpha1.KeyDays{Last: "2026-11-21", Requests: []int64{4, 5}}}
+		key.Status.Usage = &v1alpha1.KeyRequests{Period: "2026-11", Requests: ptr.To[int64](9), Days: &v1alpha1.KeyDays{Last: "2026-11-21", Requests: []int64{4, 5}}}
 		Expect(testenv.Admin.Status().Update(ctx, key)).To(Succeed())
 		w.WaitForCache(ctx, key)
 		reader, both := tokenOf(ctx, "reader", "groupusages"), tokenOf(ctx, "both", "groupusages", "apikeys")

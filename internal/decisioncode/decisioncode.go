@@ -43,10 +43,13 @@ const (
 	// RateLimited is decided by the rate limiter, after all checks above have passed.
 	RateLimited
 
+	// KeyQuotaExceeded is decided by the quota tracker, after all checks above have passed, and before QuotaExceeded.
+	KeyQuotaExceeded
+
 	// QuotaExceeded is decided by the quota tracker, after all checks above have passed.
 	QuotaExceeded
 
-	// QuotaUnavailable replaces QuotaExceeded while the quota is not known and the group denies requests in that case.
+	// QuotaUnavailable replaces QuotaExceeded and KeyQuotaExceeded while the quota is not known and the group denies requests in that case.
 	QuotaUnavailable
 
 	// TooManyFailures replaces another denial if a client had too many failed attempts. The caller of the decision,

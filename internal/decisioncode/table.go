@@ -221,6 +221,13 @@ var table = [count]row{
 			"the ApiKey, of the Group, or of its tier. The rate of requests without a key is --max-public-requests-per-minute of " +
 			"the validation server.",
 	},
+	KeyQuotaExceeded: {
+		"key_quota_exceeded", http.StatusPaymentRequired, "Quota of the key exceeded",
+		"The quota of this API key is used up. Ask whom you have the key from for a higher one, or wait until it is reset.",
+		"The key has used up its own requests of this month, or of the period of Group {group} that began on its anchorDay. Both end in UTC.",
+		"If it may have more, raise requestsPerMonth in spec.limits of the ApiKey, or remove it: then the quota of the Group is its only " +
+			"one. Both take effect at once.",
+	},
 	QuotaExceeded: {
 		"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
 		"The quota of the group that this API key belongs to is used up. Raise it, or wait until it is reset.",

@@ -73,7 +73,7 @@ func (q Query) KeySeries(group string, key *v1alpha1.ApiKey) adminv1.UsageSeries
 // KeyRequests returns how many requests were allowed with a key in the range of the query, as far as is kept: 31 days, and the latest month in
 // which it was used. whole reports whether all of the range is kept.
 func (q Query) KeyRequests(key *v1alpha1.ApiKey) (requests int64, whole bool) {
-	usage := ptr.Deref(key.Status.Usage, v1alpha1.KeyUsage{})
+	usage := ptr.Deref(key.Status.Usage, v1alpha1.KeyRequests{})
 	month := quotaledger.MonthOf(q.first)
 	if ends := quotaledger.MonthOf(q.last); q.months && month == ends && usage.Period == month.String() {
 		return count(usage.Requests), true

@@ -161,7 +161,7 @@ func TestPointsAddUp(t *testing.T) {
 
 // TestKeys: the days of a key, and its requests in a range.
 func TestKeys(t *testing.T) {
-	key := &v1alpha1.ApiKey{Status: v1alpha1.ApiKeyStatus{KeyID: "k1", Usage: &v1alpha1.KeyUsage{Period: "2026-11", Requests: ptr.To[int64](500)}}}
+	key := &v1alpha1.ApiKey{Status: v1alpha1.ApiKeyStatus{KeyID: "k1", Usage: &v1alpha1.KeyRequests{Period: "2026-11", Requests: ptr.To[int64](500)}}}
 	for at := now.AddDate(0, 0, -40); !at.After(now.AddDate(0, 0, -2)); at = at.AddDate(0, 0, 1) {
 		key.Status.Usage.Days = usageseries.AddToDay(key.Status.Usage.Days, at, 10)
 	}
@@ -191,7 +191,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %d, %v", name, requests, whole)
 		}
 	}
-	for _, odd := range []*v1alpha1.KeyUsage{nil, {}, {Days: &v1alpha1.KeyDays{Last: "never", Requests: []int64{1}}}} {
+	for _, odd := range []*v1alpha1.KeyRequests{nil, {}, {Days: &v1alpha1.KeyDays{Last: "never", Requests: []int64{1}}}} {
 		if days := usagequery.KeyDays(&v1alpha1.ApiKey{Status: v1alpha1.ApiKeyStatus{Usage: odd}}); len(days) != 0 {
 			t.Errorf("%v of %v", days, odd)
 		}

@@ -109,11 +109,12 @@ func WithRates(l *ratelimit.Limiter) Option { return func(a *Authorizer) { a.rat
 // WithTracer makes a span of every request.
 func WithTracer(t *tracing.Tracer) Option { return func(a *Authorizer) { a.tracer = t } }
 
-// Quota counts what groups use.
+// Quota counts what groups use, and keys with a quota of their own.
 type Quota interface {
-	// Spend counts a request that is allowed otherwise, as so many as it costs. If the quota denies it, Spend returns why, and
-	// for how long, if that is known. It may wait.
-	Spend(ctx context.Context, group *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration)
+	// Spend counts a request that is allowed otherwise, as so many as it costs: for the group, and for the key with this id, which
+	// is empty if the key has no quota of its own. If a quota denies it, Spend returns why, and for how long, if that is known. It
+	// may wait.
+	Spend(ctx context.Context, group *decision.Group, key string, cost uint64, now time.Time) (decision.Code, time.Duration)
 	// Sent counts bytes of response bodies for a group, namespace/name.
 	Sent(group string, bytes uint64, now time.Time)
 }
@@ -200,7 +201,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	// To ask about a key uses neither content nor the key.
 	if result.Code == decision.Allowed && i.authorizer.quota != nil && !request.AboutKey {
-		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, uint64(result.Cost), now)
+		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, result.Key.QuotaOwner(), uint64(result.Cost), now)
 	}
 	if result.Code == decision.Public {
 		i.limitPublic(request, result, now)

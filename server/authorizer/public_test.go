@@ -40,7 +40,7 @@ type uses struct {
 	refused, public   map[string]int
 }
 
-func (u *uses) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
+func (u *uses) Spend(context.Context, *decision.Group, string, uint64, time.Time) (decision.Code, time.Duration) {
 	u.spent++
 	return decision.QuotaExceeded, time.Hour
 }

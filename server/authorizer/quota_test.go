@@ -35,7 +35,7 @@ func (a *observer) RefusedOrigin(_ string, request *decision.Request) {
 	a.origins = append(a.origins, request.Origin)
 }
 
-func (a *observer) Spend(_ context.Context, _ *decision.Group, cost uint64, _ time.Time) (decision.Code, time.Duration) {
+func (a *observer) Spend(_ context.Context, _ *decision.Group, _ string, cost uint64, _ time.Time) (decision.Code, time.Duration) {
 	a.spent++
 	a.cost += cost
 	return a.code, time.Hour

@@ -37,6 +37,7 @@ const (
 	OriginDenied      = decisioncode.OriginDenied
 	PermissionDenied  = decisioncode.PermissionDenied
 	RateLimited       = decisioncode.RateLimited
+	KeyQuotaExceeded  = decisioncode.KeyQuotaExceeded
 	QuotaExceeded     = decisioncode.QuotaExceeded
 	QuotaUnavailable  = decisioncode.QuotaUnavailable
 	TooManyFailures   = decisioncode.TooManyFailures

@@ -26,8 +26,16 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is the permissions of a key, the projects that they are for, the clients that have them, and what the upstream gets in
-// addition.
+// QuotaOwner returns the id of a key that has a quota of its own, and otherwise nothing.
+func (k *Key) QuotaOwner() string {
+	if k.Scope == nil || !k.Scope.Quota {
+		return ""
+	}
+	return k.ID
+}
+
+// Scope is the permissions of a key, the projects that they are for, the clients that have them, what the upstream gets in
+// addition, and whether the key has a quota of its own.
 type Scope struct {
 	Projects    []string
 	Permissions []string
@@ -35,6 +43,8 @@ type Scope struct {
 	Clients   Clients
 	Addresses []netip.Prefix // masked, and none of them IPv4-mapped
 	Context   []ContextValue // laid over the group's; sorted by name
+	// Quota is set if the key has a quota of requests of its own, in addition to the group's.
+	Quota bool
 }
 
 // State is the state of a group.

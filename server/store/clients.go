@@ -30,7 +30,7 @@ func (k *keyRecord) decodeClients(bits uint64) bool {
 // decisionScope is a scope as decisions need it, or an error if the record cannot be used: without what it restricts, the key
 // would be accepted from other clients than it declares.
 func decisionScope(wire *syncv1.Key) (decision.Scope, error) {
-	scope := decision.Scope{Projects: wire.GetProjects(), Permissions: wire.GetPermissions()}
+	scope := decision.Scope{Projects: wire.GetProjects(), Permissions: wire.GetPermissions(), Quota: wire.GetQuota()}
 	switch clients := wire.GetClients(); clients {
 	case syncv1.Clients_CLIENTS_UNSPECIFIED:
 	case syncv1.Clients_CLIENTS_BROWSER:

@@ -34,6 +34,7 @@ const (
 	keyRate        protowire.Number = 8
 	keyClients     protowire.Number = 9
 	keyAddresses   protowire.Number = 10
+	keyQuota       protowire.Number = 12
 
 	ratePerSecond protowire.Number = 1
 	rateBurst     protowire.Number = 2
@@ -81,6 +82,7 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	}
 	k.appendClients(wire)
 	k.appendContext(wire.GetContext())
+	k.appendQuota(wire.GetQuota())
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -113,7 +115,7 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 // have another form, or be malformed: protobuf finds out.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
-	rated, restricted := false, false
+	rated, restricted, limited := false, false, false
 	for last := keyID; len(encoded) > 0; {
 		number, value, bits, n := consume(encoded, last)
 		if n < 0 {
@@ -129,6 +131,13 @@ func (k *keyRecord) decode(encoded []byte) bool {
 				return false
 			}
 			restricted = true
+			continue
+		case number == keyQuota && value == nil:
+			if limited || bits != 1 {
+				return false
+			}
+			k.appendQuota(true)
+			limited = true
 			continue
 		case value == nil:
 			return false

@@ -40,7 +40,7 @@ func TestKeyRecordIsProtobuf(t *testing.T) {
 		scope, err := decodeScope(set.scope)
 		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(),
 			Permissions: wire.GetPermissions(), Rate: wire.GetRate(), Clients: wire.GetClients(), Addresses: wire.GetAddresses(),
-			Context: wire.GetContext()}) {
+			Context: wire.GetContext(), Quota: wire.GetQuota()}) {
 			t.Fatalf("the scope is %v, %v", scope, err)
 		}
 	})
@@ -69,6 +69,11 @@ func FuzzKeyRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	limited.Quota = true
+	withQuota, err := proto.MarshalOptions{Deterministic: true}.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
 	limited.Versions[0].RetiresAtMs, limited.Versions[0].UrlSecret = 1_800_000_000_000, bytes.Repeat([]byte{7}, 32)
 	signing, err := proto.MarshalOptions{Deterministic: true}.Marshal(limited)
 	if err != nil {
@@ -87,6 +92,7 @@ func FuzzKeyRecord(f *testing.F) {
 		slices.Concat(rated, []byte{0x48, 3}), slices.Concat(rated, []byte{0x52, 1, 0xff}),
 		withContext, slices.Concat(withContext, withContext[len(withContext)-10:]), withContext[:len(withContext)-1], entry(""), entry("\n\x01b\x12\x01x"), entry("\x12\x01x\n\x01b"),
 		entry("\n\x81\x00b\x12\x01x"), entry("\n\x01b"), entry("\n\x01b\x12\x01\xff"), entry("\n\x01b\x12\x01x\x18\x01"),
+		withQuota, slices.Concat(withQuota, []byte{0x60, 1}), slices.Concat(withContext, []byte{0x60, 0}), slices.Concat(withContext, []byte{0x60, 2}),
 		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty, rated, slices.Concat(rated, rated[len(rated)-3:]),
 		encodeKey(nil, "k\xff", "", "", false, nil),                            // not UTF-8
 		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", "", false, nil),      // the name of earlier releases; suspended, twice

@@ -30,3 +30,10 @@ func costOf(wire *syncv1.Capability) uint32 {
 	}
 	return min(wire.GetCost(), quotaledger.MaxCost)
 }
+
+// appendQuota adds whether the key has a quota of its own. It is not encoded if it has none.
+func (k *keyRecord) appendQuota(limited bool) {
+	if limited {
+		k.scope = appendNumber(k.scope, keyQuota, 1)
+	}
+}

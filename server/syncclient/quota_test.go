@@ -1,6 +1,7 @@
 package syncclient
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestStopWaitsForTheManager(t *testing.T) {
 		{Group: group.Identity, Period: now.UTC().Format("2006-01"), Leased: 5, Sequence: 1},
 	}})
 	eventually(t, "the allowance is there", func() bool {
-		code, _ := r.quotas.Spend(t.Context(), group, 1, now)
+		code, _ := r.quotas.Spend(t.Context(), group, "", 1, now)
 		return code == decision.Allowed
 	})
 	m.Stop()
@@ -63,5 +64,37 @@ func TestPeers(t *testing.T) {
 	m.Next()
 	if got := left(); got > 2 {
 		t.Errorf("after another start of the manager it has %d left", got)
+	}
+}
+
+// TestKeyQuotasAreAFeature: the use of keys is reported to a manager that takes it, and only to such a one.
+func TestKeyQuotasAreAFeature(t *testing.T) {
+	for _, takes := range []bool{true, false} {
+		m := fakemanager.Start(t)
+		if !takes {
+			m.Features = slices.DeleteFunc(fakemanager.AllFeatures(), func(f syncv1.Feature) bool {
+				return f == syncv1.Feature_FEATURE_KEY_QUOTAS
+			})
+		}
+		r := run(t, m)
+		stream := m.Next()
+		stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+		group := &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true}}
+		r.quotas.Spend(t.Context(), group, "k1", 1, time.Now())
+		keys := map[string]bool{}
+		for !keys[""] || takes && !keys["k1"] {
+			for _, use := range (<-stream.Quotas).GetGroups() {
+				keys[use.GetKey()] = true
+			}
+		}
+		r.stop()
+		for len(stream.Quotas) > 0 {
+			for _, use := range (<-stream.Quotas).GetGroups() {
+				keys[use.GetKey()] = true
+			}
+		}
+		if keys["k1"] != takes {
+			t.Errorf("takes is %v: the use of %v was reported", takes, keys)
+		}
 	}
 }

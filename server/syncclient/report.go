@@ -25,6 +25,7 @@ const trafficEvery = 6
 // begin begins to report: first the groups, which the manager has to know of before it leases, and everything if the server stops.
 func (r *reporter) begin(welcome *syncv1.Welcome, stopping bool) error {
 	r.features = welcome.GetFeatures()
+	r.client.quota.SetKeyQuotas(r.has(syncv1.Feature_FEATURE_KEY_QUOTAS))
 	if err := r.groups(r.client.quota.Due(time.Now(), true)); err != nil || !stopping {
 		return err
 	}

@@ -85,6 +85,8 @@ type Quota interface {
 	Incarnation() string
 	// SetConnected sets whether the manager is connected, so that it can be asked.
 	SetConnected(connected bool)
+	// SetKeyQuotas sets whether the manager takes the use of keys with a quota of their own. If it does not, Urgent and Due have none.
+	SetKeyQuotas(taken bool)
 	// Allow applies allowances.
 	Allow(allowances *syncv1.Allowances, now time.Time)
 	// Wake receives a value when Urgent has something to report.

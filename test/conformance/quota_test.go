@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// worldSpent: every Group has used up its quota.
+	// worldSpent: every Group has used up its quota, and every key that has one of its own.
 	worldSpent = "spent"
 	// worldScarce: every Group has 4 requests left.
 	worldScarce = "scarce"
@@ -23,6 +23,12 @@ var quotaTable = []testCase{
 		want: decision.QuotaExceeded},
 	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up",
 		headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
+	{name: "quota of the key exceeded", guards: "a key beyond its own quota still served, or its Group blamed for it",
+		headers: bearer("limited"), world: worldSpent, want: decision.KeyQuotaExceeded},
+	{name: "readable: quota of the key exceeded", guards: "a page that cannot tell its user whose quota is used up",
+		headers: with("limited", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.KeyQuotaExceeded},
+	{name: "some of the quota of the key is left", guards: "a key refused because it has a quota", headers: bearer("limited"),
+		world: worldScarce, want: decision.Allowed, key: "limited", owner: "marketing"},
 	{name: "quota unavailable", guards: "a Group that has to deny what nobody knows of, and is served", headers: bearer("good"),
 		world: worldUnavailable, want: decision.QuotaUnavailable},
 	{name: "costs more than is left", guards: "an expensive request that counts as one", request: "POST - /tenant/checkout/sessions",
@@ -39,7 +45,10 @@ var quotaTable = []testCase{
 type spent struct{}
 
 // Spend implements authorizer.Quota.
-func (spent) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
+func (spent) Spend(_ context.Context, _ *decision.Group, key string, _ uint64, _ time.Time) (decision.Code, time.Duration) {
+	if key != "" {
+		return decision.KeyQuotaExceeded, 24 * time.Hour
+	}
 	return decision.QuotaExceeded, 24 * time.Hour
 }
 
@@ -50,18 +59,18 @@ func (spent) Sent(string, uint64, time.Time) {}
 type scarce struct{ spent }
 
 // Spend implements authorizer.Quota.
-func (s scarce) Spend(ctx context.Context, group *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
+func (s scarce) Spend(ctx context.Context, group *decision.Group, key string, cost uint64, now time.Time) (decision.Code, time.Duration) {
 	if cost <= 4 {
 		return decision.Allowed, 0
 	}
-	return s.spent.Spend(ctx, group, cost, now)
+	return s.spent.Spend(ctx, group, key, cost, now)
 }
 
 // unavailable is a quota of which it is not known what is left.
 type unavailable struct{ spent }
 
 // Spend implements authorizer.Quota.
-func (unavailable) Spend(context.Context, *decision.Group, uint64, time.Time) (decision.Code, time.Duration) {
+func (unavailable) Spend(context.Context, *decision.Group, string, uint64, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaUnavailable, time.Second
 }
 

@@ -89,6 +89,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
+	add("limited", acme, marketing, read).Quota = true
 	addRestricted(add)
 	addSigners(t, keys, add)
 	add("told", acme, marketing, read).Context = map[string]string{"share": "60%", "plan": "trial"}

@@ -273,15 +273,47 @@ func (w *world) liveThroughKeys(v *validator) {
 	group.Spec.DefaultKey = v1alpha1.DefaultKey{Enabled: new(true)}
 	w.create(group)
 	for _, name := range []string{"first", "second"} {
-		text := w.mint(name)
+		text := w.mint(name, func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerMonth = new(int64(1000)) })
 		v.awaits(text, "allowed")
+		w.awaitSpent()
 		w.revoke(name)
 		v.awaits(text, "key_revoked")
 		if err := w.admin.Delete(w.ctx, w.newKey(name)); err != nil {
 			w.t.Fatal(err)
 		}
 		w.awaitGone(name, &v1alpha1.ApiKey{})
+		eventually(w.t, "the KeyUsage to be gone", patience, func() error {
+			list := &v1alpha1.KeyUsageList{}
+			if err := w.admin.List(w.ctx, list, client.InNamespace(w.namespace)); err != nil {
+				return err
+			}
+			if len(list.Items) > 0 {
+				return errors.New("it is there")
+			}
+			return nil
+		})
 	}
+}
+
+// awaitSpent waits until what is spent of the quota of the only key that has one is recorded.
+func (w *world) awaitSpent() {
+	w.t.Helper()
+	eventually(w.t, "a KeyUsage with a request", patience, func() error {
+		list := &v1alpha1.KeyUsageList{}
+		if err := w.admin.List(w.ctx, list, client.InNamespace(w.namespace)); err != nil {
+			return err
+		}
+		for i := range list.Items {
+			for _, ledger := range list.Items[i].Spec.Ledgers {
+				for _, entry := range ledger.Entries {
+					if entry.Spent != nil && *entry.Spent > 0 {
+						return nil
+					}
+				}
+			}
+		}
+		return errors.New("none has")
+	})
 }
 
 func (w *world) awaitGone(name string, object client.Object) {

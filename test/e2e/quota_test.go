@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/decisioncode"
 )
 
 // TestQuota sends more requests than a Group may have, as fast as validation servers accept them, while servers start and
@@ -53,6 +54,9 @@ func TestQuota(t *testing.T) {
 		r.awaitCounted(r.admitted.Load())
 	})
 }
+
+// quotaClients is how many clients ask at the same time.
+const quotaClients = 32
 
 // heavyCost is what a heavy request counts as.
 const heavyCost = 7
@@ -127,6 +131,7 @@ type quotaRun struct {
 	changes []change
 
 	admitted, exceeded, unavailable, lost atomic.Int64
+	exceededByKey                         atomic.Int64 // of exceeded, those that the quota of the key refuses
 }
 
 // change is an action that is due when a number of requests is admitted.
@@ -241,11 +246,10 @@ func (r *quotaRun) changed() {
 
 // offer sends requests until each has been admitted or finally refused.
 func (r *quotaRun) offer(requests int) {
-	const clients = 32
 	var left atomic.Int64
 	left.Store(int64(requests))
 	var asking sync.WaitGroup
-	for range clients {
+	for range quotaClients {
 		asking.Go(func() {
 			for left.Add(-1) >= 0 {
 				if err := r.ask(); err != nil {
@@ -297,7 +301,7 @@ func (r *quotaRun) ask() error {
 			r.lost.Add(1) // it stopped while we connected: nothing was decided
 			continue
 		}
-		_, _ = io.Copy(io.Discard, response.Body)
+		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
 		switch response.StatusCode {
 		case http.StatusOK:
@@ -305,6 +309,9 @@ func (r *quotaRun) ask() error {
 			return nil
 		case http.StatusPaymentRequired:
 			r.exceeded.Add(1)
+			if strings.Contains(string(body), decisioncode.KeyQuotaExceeded.String()) {
+				r.exceededByKey.Add(1)
+			}
 			if response.Header.Get("Retry-After") == "" {
 				return errors.New("402 without Retry-After")
 			}

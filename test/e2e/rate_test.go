@@ -35,7 +35,7 @@ func TestRateLimit(t *testing.T) {
 	}
 	one := start("one")
 	key := w.mint("paced", func(k *v1alpha1.ApiKey) {
-		k.Spec.Limits = v1alpha1.RateLimit{RequestsPerSecond: new(int32(1)), Burst: new(int32(burst))}
+		k.Spec.Limits.RateLimit = v1alpha1.RateLimit{RequestsPerSecond: new(int32(1)), Burst: new(int32(burst))}
 	})
 	var admitted atomic.Int64
 	// ask returns how many more requests the server would allow, and reports whether it allowed this one.

@@ -66,7 +66,7 @@ type world struct {
 type quota string
 
 // Spend implements authorizer.Quota.
-func (q quota) Spend(_ context.Context, group *decision.Group, _ uint64, _ time.Time) (decision.Code, time.Duration) {
+func (q quota) Spend(_ context.Context, group *decision.Group, _ string, _ uint64, _ time.Time) (decision.Code, time.Duration) {
 	if group.Identity == string(q) {
 		return decision.QuotaExceeded, 24 * time.Hour
 	}

@@ -40,6 +40,9 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 			checked.problems = append(checked.problems, problem)
 		}
 	}
+	if err := checked.addQuota(w.checkQuota(ctx, &v1alpha1.ApiKey{}, key, checked.group)); err != nil {
+		return nil, err
+	}
 	if problem := grant.RequestProblem(key); problem != nil { // its first version handles any other
 		checked.problems = append(checked.problems, problem)
 	}
@@ -113,6 +116,9 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 	if !equality.Semantic.DeepEqual(old.Spec, key.Spec) && !endsKey(old, key) {
 		var err error
 		if checked, err = w.check(ctx, key); err != nil {
+			return nil, err
+		}
+		if err := checked.addQuota(w.checkQuota(ctx, old, key, checked.group)); err != nil {
 			return nil, err
 		}
 		if problem := moved(old.Spec.GroupRef, key.Spec.GroupRef, key.Namespace); problem != nil {

@@ -187,6 +187,7 @@ func down() []*syncv1.SyncResponse {
 		return &syncv1.Key{
 			Id: id, Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read", "checkout"}, Rate: rate(5),
 			Context:  map[string]string{"plan": "trial"},
+			Quota:    true,
 			Versions: []*syncv1.Version{{Digest: digest(b), ExpiresAtMs: 4_000_000_000_000, RetiresAtMs: 3_900_000_000_000}},
 		}
 	}
@@ -208,7 +209,7 @@ func down() []*syncv1.SyncResponse {
 		update(&syncv1.Update{Revision: 8, Keys: []*syncv1.Key{revoked}, DeletedKeys: []string{"k4"}, Versions: version("two")}),
 		{Message: &syncv1.SyncResponse_Allowances{Allowances: &syncv1.Allowances{NowMs: 1_800_000_000_000, Groups: []*syncv1.Allowance{{
 			Group: "tenants/acme", Period: "2026-11", ResetsAtMs: 1_800_000_000_001, Leased: 100, Sequence: 3, Recall: true,
-			State: syncv1.QuotaState_QUOTA_STATE_EXHAUSTED, Recorded: use(), Refused: "an example", RefuseFrom: 4,
+			State: syncv1.QuotaState_QUOTA_STATE_EXHAUSTED, Recorded: use(), Refused: "an example", RefuseFrom: 4, Key: "k1",
 		}}}}},
 		{Message: &syncv1.SyncResponse_Servers{Servers: &syncv1.Servers{StartupGrace: true,
 			Groups: []*syncv1.GroupServers{{Group: "tenants/acme", Servers: 3}}}}},
@@ -252,6 +253,6 @@ func keyUse() *syncv1.KeyUse {
 func use() *syncv1.GroupUse {
 	return &syncv1.GroupUse{
 		Group: "tenants/acme", Period: "2026-11", Requests: 90, Bytes: 1 << 40, UnconfirmedRequests: 2, Leased: 100, Sequence: 3,
-		Spent: 88, Wants: 50, Needs: 5, Closed: true,
+		Spent: 88, Wants: 50, Needs: 5, Closed: true, Key: "k1",
 	}
 }

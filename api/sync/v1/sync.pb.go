@@ -48,6 +48,8 @@ const (
 	Feature_FEATURE_SERVERS Feature = 5
 	// TRAFFIC_REPORTS: TrafficReport.
 	Feature_FEATURE_TRAFFIC_REPORTS Feature = 6
+	// KEY_QUOTAS: GroupUses of keys. To a manager without it they would be the group's.
+	Feature_FEATURE_KEY_QUOTAS Feature = 7
 )
 
 // Enum value maps for Feature.
@@ -60,6 +62,7 @@ var (
 		4: "FEATURE_QUOTAS",
 		5: "FEATURE_SERVERS",
 		6: "FEATURE_TRAFFIC_REPORTS",
+		7: "FEATURE_KEY_QUOTAS",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":     0,
@@ -69,6 +72,7 @@ var (
 		"FEATURE_QUOTAS":          4,
 		"FEATURE_SERVERS":         5,
 		"FEATURE_TRAFFIC_REPORTS": 6,
+		"FEATURE_KEY_QUOTAS":      7,
 	}
 )
 
@@ -1363,7 +1367,7 @@ func (x *KeysRecorded) GetNowMs() int64 {
 	return 0
 }
 
-// QuotaReport reports the use of groups, and asks for allowances. A later report supersedes an earlier one.
+// QuotaReport reports the use of groups, and of keys with a quota of their own, and asks for allowances. A later report supersedes an earlier one.
 type QuotaReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Groups        []*GroupUse            `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
@@ -1438,7 +1442,10 @@ type GroupUse struct {
 	// 1000 count.
 	Needs uint64 `protobuf:"varint,13,opt,name=needs,proto3" json:"needs,omitempty"`
 	// closed is set when this incarnation of the server is over: what it has not spent is free.
-	Closed        bool `protobuf:"varint,11,opt,name=closed,proto3" json:"closed,omitempty"`
+	Closed bool `protobuf:"varint,11,opt,name=closed,proto3" json:"closed,omitempty"`
+	// key is the id of the key of the group that has used this of its own quota; empty for the use of the whole group, which
+	// includes that of its keys. A key has no bytes.
+	Key           string `protobuf:"bytes,14,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,6 +1555,13 @@ func (x *GroupUse) GetClosed() bool {
 		return x.Closed
 	}
 	return false
+}
+
+func (x *GroupUse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 // TrafficReport reports which requests of groups were refused, and which origins allowed ones came from: each as how many there
@@ -2053,7 +2067,7 @@ func (x *Allowances) GetGroups() []*Allowance {
 	return nil
 }
 
-// Allowance is the part of a group's quota of a period that one incarnation of a server may spend.
+// Allowance is the part of a quota of a period that one incarnation of a server may spend: of a group's, or of a key's own.
 type Allowance struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Group  string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -2074,7 +2088,9 @@ type Allowance struct {
 	Refused string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
 	// refuse_from is the least cost of a request that is more than all that is left of the quota, and for which it is pointless
 	// to wait; 0 if no request is known to be.
-	RefuseFrom    uint64 `protobuf:"varint,10,opt,name=refuse_from,json=refuseFrom,proto3" json:"refuse_from,omitempty"`
+	RefuseFrom uint64 `protobuf:"varint,10,opt,name=refuse_from,json=refuseFrom,proto3" json:"refuse_from,omitempty"`
+	// key is the id of the key whose own quota this is a part of; empty for the group's.
+	Key           string `protobuf:"bytes,11,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2177,6 +2193,13 @@ func (x *Allowance) GetRefuseFrom() uint64 {
 		return x.RefuseFrom
 	}
 	return 0
+}
+
+func (x *Allowance) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 // Limits bound a group.
@@ -3058,7 +3081,10 @@ type Key struct {
 	Addresses []string `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// context is injected upstream on allow, in place of the values of the same names in the group's context, or beside them. It
 	// has only names that the group lets keys set.
-	Context       map[string]string `protobuf:"bytes,11,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Context map[string]string `protobuf:"bytes,11,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// quota is set if the key has a quota of requests of its own: each request needs an allowance of the key's, regardless of the
+	// group's overage, and is counted for the group, too.
+	Quota         bool `protobuf:"varint,12,opt,name=quota,proto3" json:"quota,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3161,6 +3187,13 @@ func (x *Key) GetContext() map[string]string {
 		return x.Context
 	}
 	return nil
+}
+
+func (x *Key) GetQuota() bool {
+	if x != nil {
+		return x.Quota
+	}
+	return false
 }
 
 // Version is one minted credential of a key. It is valid until the earliest of its instants, which are Unix milliseconds;
@@ -3313,7 +3346,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x03R\x05nowMs\"@\n" +
 	"\vQuotaReport\x121\n" +
-	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\xbd\x02\n" +
 	"\bGroupUse\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
@@ -3326,7 +3359,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05wants\x18\n" +
 	" \x01(\x04R\x05wants\x12\x14\n" +
 	"\x05needs\x18\r \x01(\x04R\x05needs\x12\x16\n" +
-	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
+	"\x06closed\x18\v \x01(\bR\x06closed\x12\x10\n" +
+	"\x03key\x18\x0e \x01(\tR\x03key\"F\n" +
 	"\rTrafficReport\x125\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xbd\x02\n" +
 	"\fGroupTraffic\x12\x14\n" +
@@ -3362,7 +3396,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xcc\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xde\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -3376,7 +3410,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\arefused\x18\t \x01(\tR\arefused\x12\x1f\n" +
 	"\vrefuse_from\x18\n" +
 	" \x01(\x04R\n" +
-	"refuseFrom\"\xd3\x01\n" +
+	"refuseFrom\x12\x10\n" +
+	"\x03key\x18\v \x01(\tR\x03key\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
@@ -3452,7 +3487,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xbe\x03\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xd4\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -3464,7 +3499,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\aclients\x18\t \x01(\x0e2\x18.keyward.sync.v1.ClientsR\aclients\x12\x1c\n" +
 	"\taddresses\x18\n" +
 	" \x03(\tR\taddresses\x12;\n" +
-	"\acontext\x18\v \x03(\v2!.keyward.sync.v1.Key.ContextEntryR\acontext\x1a:\n" +
+	"\acontext\x18\v \x03(\v2!.keyward.sync.v1.Key.ContextEntryR\acontext\x12\x14\n" +
+	"\x05quota\x18\f \x01(\bR\x05quota\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x03\x10\x04\"\xa2\x01\n" +
@@ -3474,7 +3510,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
 	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\x1d\n" +
 	"\n" +
-	"url_secret\x18\x05 \x01(\fR\turlSecret*\xb6\x01\n" +
+	"url_secret\x18\x05 \x01(\fR\turlSecret*\xce\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_REJECTIONS\x10\x01\x12\x1b\n" +
@@ -3482,7 +3518,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x13FEATURE_KEY_REPORTS\x10\x03\x12\x12\n" +
 	"\x0eFEATURE_QUOTAS\x10\x04\x12\x13\n" +
 	"\x0fFEATURE_SERVERS\x10\x05\x12\x1b\n" +
-	"\x17FEATURE_TRAFFIC_REPORTS\x10\x06*U\n" +
+	"\x17FEATURE_TRAFFIC_REPORTS\x10\x06\x12\x16\n" +
+	"\x12FEATURE_KEY_QUOTAS\x10\a*U\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +

@@ -168,6 +168,9 @@ func (p *page) key(v *keyView) {
 		facts = append(facts, texts("Expires", or(p.when(v.ExpiresAt, instant), "never")))
 		facts = append(facts, p.schedule(v)...)
 	}
+	if v.Quota != nil && v.Quota.Limit != nil {
+		facts = append(facts, p.quota(v.Quota))
+	}
 	facts = append(facts, texts("Last used", or(p.when(v.LastUsedAt, instant), "not as far as is known")),
 		texts("Enforcement", describeEnforcement(v.Enforcement)))
 	p.table(facts)
@@ -183,6 +186,12 @@ func (p *page) key(v *keyView) {
 			or(p.when(w.LastUsedAt, minute), "-"), p.end(w))...))
 	}
 	p.table(rows)
+}
+
+// quota says what is used of the quota of a key, and until when.
+func (p *page) quota(quota *v1alpha1.KeyQuota) []cell {
+	used := useOf(quota.Used, quota.Limit, nil)
+	return texts("Quota", fmt.Sprintf("%s, of %s, reset %s", used.text(numbers(true)), quota.Period, p.when(&quota.ResetsAt, instant)))
 }
 
 // end says when a version ends, or that it has.

@@ -16,6 +16,8 @@ func population(t *testing.T, namespace string) {
 	object(t, namespace, "web", func(k *v1alpha1.ApiKey) {
 		k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "product"}
 		k.Spec.Description = "The website"
+		k.Spec.Limits.RequestsPerMonth = ptr.To[int64](5_000)
+		k.Status.Quota = &v1alpha1.KeyQuota{Period: "2026-11", ResetsAt: *at(9 * day), Limit: ptr.To[int64](5_000), Used: ptr.To[int64](4_590)}
 		first := version(t, 1, v1alpha1.VersionRetiring, -60*day)
 		first.RetiresAt, first.LastUsedAt = at(time.Hour), at(-3*time.Minute)
 		gone := version(t, 7, v1alpha1.VersionRetired, -120*day)

@@ -71,6 +71,8 @@ type keyUseView struct {
 	Preview    string            `json:"preview,omitempty"`
 	Requests   int64             `json:"requests"`
 	LastUsedAt *metav1.Time      `json:"lastUsedAt,omitempty"`
+	// Quota is what is used of the quota of the key, if it has one.
+	Quota *useView `json:"quota,omitempty"`
 }
 
 func (a *app) usage() *cobra.Command {
@@ -225,12 +227,19 @@ func keyUseOf(key *v1alpha1.ApiKey, period quotaledger.Span) keyUseView {
 	if usage := key.Status.Usage; usage != nil {
 		v.Requests = keyRequests(usage, period)
 	}
+	if limit := key.Spec.Limits.RequestsPerMonth; limit != nil {
+		used := (*int64)(nil)
+		if quota := key.Status.Quota; quota != nil && quota.Period == period.String() {
+			used = quota.Used
+		}
+		v.Quota = ptr.To(useOf(used, limit, nil))
+	}
 	return v
 }
 
 // keyRequests returns the requests of a key in a period. Keys are counted by calendar month, and by day for as long as a period
 // lasts at most.
-func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
+func keyRequests(usage *v1alpha1.KeyRequests, period quotaledger.Span) int64 {
 	month := quotaledger.MonthOf(period.Begin())
 	if period.Begin().Equal(month.Begin()) && period.End().Equal(month.End()) {
 		if usage.Period == month.String() {

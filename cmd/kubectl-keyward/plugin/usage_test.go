@@ -43,7 +43,7 @@ func counted(group string, requests int64, last *metav1.Time) func(*v1alpha1.Api
 		key.Spec.GroupRef.Name = group
 		key.Status.LastUsedAt = last
 		if requests > 0 {
-			key.Status.Usage = &v1alpha1.KeyUsage{Period: "2026-11", Requests: &requests}
+			key.Status.Usage = &v1alpha1.KeyRequests{Period: "2026-11", Requests: &requests}
 		}
 	}
 }
@@ -59,6 +59,8 @@ func TestUsage(t *testing.T) {
 	object(t, "usage", "a-key-with-a-name-that-is-much-longer-than-its-column", func(key *v1alpha1.ApiKey) {
 		counted("busy", 4_600, at(-3*time.Hour))(key)
 		key.Status.KeyID = "k-long"
+		key.Spec.Limits.RequestsPerMonth = ptr.To[int64](5_000)
+		key.Status.Quota = &v1alpha1.KeyQuota{Period: "2026-11", ResetsAt: *at(9 * day), Limit: ptr.To[int64](5_000), Used: ptr.To[int64](4_590)}
 	})
 	object(t, "usage", "idle", counted("busy", 0, nil))
 	object(t, "usage-shops", "shop", func(key *v1alpha1.ApiKey) {

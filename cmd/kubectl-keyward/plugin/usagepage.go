@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -114,6 +115,11 @@ func (p *page) byKey(v *usageView, limit int, wide bool) {
 		sum += v.ByKey[i].Requests
 	}
 	header := texts("KEY", "STATE", "REQUESTS", "SHARE", "LAST USED")
+	// Without -o wide there is no room for a column.
+	quotas := wide && slices.ContainsFunc(v.ByKey, func(k keyUseView) bool { return k.Quota != nil })
+	if quotas {
+		header = append(header, texts("QUOTA")...)
+	}
 	if wide {
 		header = append(header, texts("PREVIEW", "KEY ID")...)
 	}
@@ -123,19 +129,21 @@ func (p *page) byKey(v *usageView, limit int, wide bool) {
 		shown = shown[:limit]
 	}
 	for i := range shown {
-		rows = append(rows, p.keyUse(v, &shown[i], sum, wide))
+		rows = append(rows, p.keyUse(v, &shown[i], sum, wide, quotas))
 	}
 	p.table(rows)
+	for i := range shown {
+		if quota := shown[i].Quota; quota != nil && !wide {
+			p.line("Quota of %s: %s", shorten(v.nameOf(&shown[i]), nameWidth), quota.text(numbers(wide)))
+		}
+	}
 	if more := len(v.ByKey) - len(shown); more > 0 {
 		p.line("Left out: %d with fewer requests; --limit shows more.", more)
 	}
 }
 
-func (p *page) keyUse(v *usageView, k *keyUseView, sum int64, wide bool) []cell {
-	name, used, share := k.Name, "-", "-"
-	if k.Namespace != v.Namespace {
-		name = k.Namespace + "/" + k.Name
-	}
+func (p *page) keyUse(v *usageView, k *keyUseView, sum int64, wide, quotas bool) []cell {
+	name, used, share := v.nameOf(k), "-", "-"
 	if sum > 0 {
 		share = fmt.Sprintf("%d %%", int(math.Round(float64(k.Requests)/float64(sum)*fullPercent)))
 	}
@@ -149,10 +157,29 @@ func (p *page) keyUse(v *usageView, k *keyUseView, sum int64, wide bool) []cell 
 		name = shorten(name, nameWidth)
 	}
 	row := []cell{{name, bold}, {string(k.State), stateStyle(k.State)}, {text: numbers(wide)(k.Requests)}, {text: share}, {text: used}}
+	if quotas {
+		row = append(row, texts(k.Quota.text(numbers(wide)))...)
+	}
 	if wide {
 		row = append(row, texts(or(k.Preview, "-"), or(k.KeyID, "-"))...)
 	}
 	return row
+}
+
+// nameOf returns the name of a key, with its namespace if it is not in that of the Group.
+func (v *usageView) nameOf(k *keyUseView) string {
+	if k.Namespace != v.Namespace {
+		return k.Namespace + "/" + k.Name
+	}
+	return k.Name
+}
+
+// text says what is used of a quota.
+func (v *useView) text(number func(int64) string) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s of %s (%d %%)", number(v.Used), number(*v.Limit), *v.Percent)
 }
 
 // shorten leaves out the middle, where names differ least.

@@ -36,6 +36,8 @@ type keyView struct {
 	NextRotationAt *metav1.Time      `json:"nextRotationAt,omitempty"`
 	LastUsedAt     *metav1.Time      `json:"lastUsedAt,omitempty"`
 	Overlap        v1alpha1.Duration `json:"overlap,omitempty"`
+	// Quota is what is used of the quota of the key, if it has one.
+	Quota *v1alpha1.KeyQuota `json:"quota,omitempty"`
 	// Window is when scheduled rotations happen. Restart and Notify have kinds and names of what follows a rotation.
 	Window      *v1alpha1.RotationWindow `json:"window,omitempty"`
 	Restart     []string                 `json:"restart,omitempty"`
@@ -78,6 +80,7 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 		KeyID: status.KeyID, Preview: status.Preview, Secret: lifecycle.SecretName(key), Reveal: key.Spec.Secret.Reveal,
 		CreatedBy: status.CreatedBy, Clients: key.Spec.Clients,
 		ExpiresAt: status.ExpiresAt, NextRotationAt: status.NextRotationAt, LastUsedAt: status.LastUsedAt, Overlap: key.Spec.Rotation.Overlap,
+		Quota: status.Quota,
 	}
 	if len(key.Spec.Addresses) > 0 {
 		v.Addresses = names(key.Spec.Addresses)

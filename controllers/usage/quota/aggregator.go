@@ -1,4 +1,5 @@
-// Package quota aggregates the use of groups that validation servers report, and leases them what is left of quotas.
+// Package quota aggregates the use of groups, and of keys with a quota of their own, that validation servers report, and leases them
+// what is left of quotas.
 // Nothing is acknowledged or leased before it is persisted. See docs/design/0009-quotas.md.
 package quota
 
@@ -67,6 +68,8 @@ type Aggregator struct {
 	mu       sync.Mutex
 	began    time.Time
 	limits   map[string]Limits // by group
+	keys     map[owner]*uint64 // the quotas of keys; nil for one that was removed
+	keysRead bool              // keys has all that there are, so that no other key has a quota
 	all      map[store.Key]*counters
 	sessions map[*Session]struct{}
 	servers  map[string]*Session    // by account
@@ -107,7 +110,7 @@ type report struct {
 func New(config Config) *Aggregator {
 	return &Aggregator{
 		config: config, limiter: rate.NewLimiter(config.Writes, writeBurst), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
-		limits: map[string]Limits{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
+		limits: map[string]Limits{}, keys: map[owner]*uint64{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
 		servers: map[string]*Session{}, runs: map[string]session.Run{}, urgent: newQueue(), lazy: newQueue(),
 	}
 }
@@ -154,7 +157,7 @@ func (a *Aggregator) tick() {
 		}
 	}
 	for key, c := range a.all {
-		limits, known := a.limits[key.Group] // until they are known, the reports of the group wait
+		limits, known := a.limitsOf(key) // until they are known, the reports of the group wait
 		if known && !limits.Schedule.Accepts(key.Period, now) && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
@@ -166,10 +169,27 @@ func (a *Aggregator) tick() {
 func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before, known := a.limits[group]
 	a.limits[group] = limits
+	a.changed(owner{group: group})
+	if known && before.Schedule != limits.Schedule { // which is that of its keys, too
+		for name := range a.keys {
+			if name.group == group {
+				a.changed(name)
+			}
+		}
+	}
+}
+
+// changed processes the counters whose limits are not those that servers know. The caller holds the lock.
+func (a *Aggregator) changed(of owner) {
+	limits, known := a.limitsOf(of.ledger(quotaledger.Period{}))
+	if !known {
+		return
+	}
 	running := limits.Schedule.At(a.config.Clock.Now())
 	for _, period := range []quotaledger.Period{running.Period, limits.Schedule.Before(running).Period} {
-		if c := a.all[store.Key{Group: group, Period: period}]; c != nil && !c.limits.equal(limits) {
+		if c := a.all[of.ledger(period)]; c != nil && !c.limits.equal(limits) {
 			a.enqueue(c, true)
 		}
 	}
@@ -180,8 +200,13 @@ func (a *Aggregator) Forget(group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.limits, group)
+	a.drop(func(key store.Key) bool { return key.Group == group })
+}
+
+// drop drops counters that no worker has. The caller holds the lock.
+func (a *Aggregator) drop(which func(key store.Key) bool) {
 	for key, c := range a.all {
-		if key.Group == group && !c.busy {
+		if which(key) && !c.busy {
 			c.reports = map[string]*report{}
 			c.entry = store.Entry{}
 			c.queued = idle
@@ -193,7 +218,8 @@ func (a *Aggregator) Forget(group string) {
 func (a *Aggregator) counters(key store.Key) *counters {
 	c := a.all[key]
 	if c == nil {
-		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}, short: map[string]struct{}{}}
+		limits, _ := a.limitsOf(key)
+		c = &counters{key: key, reports: map[string]*report{}, limits: limits, closed: map[string]time.Time{}, short: map[string]struct{}{}}
 		a.all[key] = c
 	}
 	return c

@@ -131,7 +131,7 @@ func TestMonthEnds(t *testing.T) {
 		spend := func() (allowed int) {
 			for i, s := range n.servers {
 				for range 20 {
-					if code, _ := s.tracker.Spend(t.Context(), n.group, 1, skewed(skews[i])); code == decision.Allowed {
+					if code, _ := s.tracker.Spend(t.Context(), n.group, "", 1, skewed(skews[i])); code == decision.Allowed {
 						allowed++
 					}
 				}

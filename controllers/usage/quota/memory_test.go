@@ -21,7 +21,8 @@ type memory struct {
 	before   bool // the next write fails
 	after    bool // the next write succeeds, but returns an error
 	requests uint64
-	totals   store.Totals
+	totals   store.Totals // of the group that was saved last
+	ofKey    store.Totals // of the key that was saved last
 }
 
 func newMemory() *memory { return &memory{entries: map[store.Key]store.Entry{}} }
@@ -48,7 +49,11 @@ func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, total
 	}
 	m.version++
 	m.writes++
-	m.requests, m.totals = totals.Requests, totals
+	if key.Owner == "" {
+		m.requests, m.totals = totals.Requests, totals
+	} else {
+		m.ofKey = totals
+	}
 	version := strconv.Itoa(m.version)
 	m.entries[key] = store.Entry{Ledger: entry.Ledger.Clone(), Version: version}
 	if m.after {

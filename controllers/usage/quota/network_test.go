@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-const acme = "tenants/acme"
+const acme, limitedKey = "tenants/acme", "k1"
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
@@ -39,6 +39,8 @@ type network struct {
 	schedule quotaledger.Schedule
 
 	admitted, crashed uint64
+	// ofKey are the requests of the key with a quota of its own: how many it may have, and how many were admitted.
+	ofKey struct{ quota, admitted uint64 }
 }
 
 type server struct {
@@ -90,7 +92,15 @@ func newNetwork(t failer, requests uint64) *network {
 func (n *network) newLeader() *quota.Aggregator {
 	a := n.newAggregator()
 	a.SetLimits(acme, n.limits())
+	n.readKeys(a)
 	return a
+}
+
+// readKeys has a leader read which keys there are.
+func (n *network) readKeys(a *quota.Aggregator) {
+	requests := n.ofKey.quota
+	a.SetKeyLimit(acme, limitedKey, &requests)
+	a.KeysRead()
 }
 
 func (n *network) newAggregator() *quota.Aggregator {
@@ -112,7 +122,9 @@ func (n *network) setQuota(requests uint64) {
 
 func (n *network) add() {
 	n.started++
-	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: serverquota.New(prometheus.NewRegistry())})
+	tracker := serverquota.New(prometheus.NewRegistry())
+	tracker.SetKeyQuotas(true)
+	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: tracker})
 }
 
 func (n *network) connect(s *server, leader int) {
@@ -135,11 +147,28 @@ func (n *network) request(s *server) decision.Code { return n.ask(s, 1) }
 
 // ask makes a request that counts as so many.
 func (n *network) ask(s *server, cost uint64) decision.Code {
-	code, _ := s.tracker.Spend(context.Background(), n.group, cost, n.clock.Now())
+	code, _ := s.tracker.Spend(context.Background(), n.group, "", cost, n.clock.Now())
 	if code == decision.Allowed {
 		n.admitted += cost
 	}
 	return code
+}
+
+// askKey is ask with the key that has a quota of its own.
+func (n *network) askKey(s *server, cost uint64) decision.Code {
+	code, _ := s.tracker.Spend(context.Background(), n.group, limitedKey, cost, n.clock.Now())
+	if code == decision.Allowed {
+		n.admitted += cost
+		n.ofKey.admitted += cost
+	}
+	return code
+}
+
+func (n *network) setKeyQuota(requests uint64) {
+	n.ofKey.quota = requests
+	for _, leader := range n.leaders {
+		n.readKeys(leader)
+	}
 }
 
 func (n *network) report(s *server, all bool) {
@@ -170,19 +199,24 @@ func (st *stream) deliverUp(t failer, again bool) {
 // pump delivers all messages until there are none.
 func (n *network) pump() {
 	for range 50 {
-		for _, s := range n.servers {
-			if s.stream == nil {
-				n.connect(s, 0)
-			}
-			n.report(s, true)
-			for len(s.stream.up) > 0 {
-				s.stream.deliverUp(n.t, false)
-			}
+		n.passOn()
+	}
+}
+
+// passOn delivers a report of each server, and its answer.
+func (n *network) passOn() {
+	for _, s := range n.servers {
+		if s.stream == nil {
+			n.connect(s, 0)
 		}
-		n.leaders[0].PersistAll(context.Background())
-		for _, s := range n.servers {
-			s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
+		n.report(s, true)
+		for len(s.stream.up) > 0 {
+			s.stream.deliverUp(n.t, false)
 		}
+	}
+	n.leaders[0].PersistAll(context.Background())
+	for _, s := range n.servers {
+		s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
 	}
 }
 
@@ -263,8 +297,8 @@ func (n *network) crash(i int) {
 	n.servers = append(n.servers[:i], n.servers[i+1:]...)
 }
 
-// TestExact: with any messages lost, late or duplicated, and any crashes, never more than the quota is admitted; and if no server
-// has crashed, exactly the quota is admitted and counted.
+// TestExact: with any messages lost, late or duplicated, and any crashes, never more than the quota is admitted, of the group or of a
+// key that has one of its own; and if no server has crashed, exactly the quota is admitted and counted.
 func TestExact(t *testing.T) {
 	for range 5 { // some failures need many coincidences
 		rapid.Check(t, exact)
@@ -273,6 +307,7 @@ func TestExact(t *testing.T) {
 
 func exact(t *rapid.T) {
 	n := newNetwork(t, uint64(rapid.IntRange(0, 100).Draw(t, "quota")))
+	n.setKeyQuota(rapid.Uint64Range(0, 60).Draw(t, "quota of the key"))
 	n.add()
 	pick := func(t *rapid.T) *server {
 		if len(n.servers) == 0 {
@@ -294,6 +329,21 @@ func exact(t *rapid.T) {
 				n.ask(s, rapid.Uint64Range(0, 30).Draw(t, "cost"))
 			}
 		},
+		"requests of the key": func(t *rapid.T) {
+			s := pick(t)
+			for range rapid.IntRange(1, 20).Draw(t, "n") {
+				n.askKey(s, rapid.SampledFrom([]uint64{1, 1, 1, 0, 2, 7}).Draw(t, "cost"))
+			}
+		},
+		"raise the key's": func(t *rapid.T) { n.setKeyQuota(n.ofKey.quota + rapid.Uint64Range(0, 10).Draw(t, "by")) },
+		"a leader that has read no keys": func(t *rapid.T) {
+			if rapid.IntRange(0, 3).Draw(t, "rarely") == 0 {
+				n.replace(false)
+				n.leaders[0] = n.newAggregator()
+				n.leaders[0].SetLimits(acme, n.limits())
+			}
+		},
+		"keys are read": func(*rapid.T) { n.setKeyQuota(n.ofKey.quota) },
 		"busy round": func(t *rapid.T) {
 			s := pick(t)
 			for range rapid.IntRange(1, 40).Draw(t, "n") {
@@ -375,6 +425,9 @@ func exact(t *rapid.T) {
 			if n.admitted > n.quota {
 				t.Fatalf("%d admitted of %d", n.admitted, n.quota)
 			}
+			if n.ofKey.admitted > n.ofKey.quota {
+				t.Fatalf("%d of the key admitted of %d", n.ofKey.admitted, n.ofKey.quota)
+			}
 		},
 	})
 	n.finish(t)
@@ -386,6 +439,7 @@ func (n *network) finish(t *rapid.T) {
 	n.add()
 	n.pump()
 	n.clock.Step(10 * time.Second)
+	n.finishKey(t)
 	n.fits(t)
 	used := 0
 	for range 200 {
@@ -424,6 +478,35 @@ func (n *network) finish(t *rapid.T) {
 	}
 }
 
+// finishKey uses up the quota of the key, for which there is enough left of the group's, unless servers have crashed. One server does
+// so after the other: requests do not wait here, so what one needs of both quotas others would take from it.
+func (n *network) finishKey(t *rapid.T) {
+	n.setQuota(n.quota + n.ofKey.quota - n.ofKey.admitted)
+	used := 0
+	for _, s := range n.servers {
+		for range 200 {
+			code := n.askKey(s, 1)
+			if code == decision.KeyQuotaExceeded || s.closing {
+				used++
+				break
+			}
+			if code != decision.Allowed {
+				n.pump()
+			}
+		}
+	}
+	n.pump()
+	is, counted := n.ofKey, n.store.ofKey.Requests
+	switch {
+	case is.admitted > is.quota, counted > is.admitted:
+		t.Fatalf("%d of the key admitted of %d, %d counted", is.admitted, is.quota, counted)
+	case n.crashed > 0:
+	case used != len(n.servers), is.admitted != is.quota, counted != is.admitted:
+		t.Fatalf("%d of the key admitted of %d, %d counted; %d of %d servers know that it is used up",
+			is.admitted, is.quota, counted, used, len(n.servers))
+	}
+}
+
 // fits checks that a request that costs all that is left is allowed, wherever it is, and that one that costs more is refused, which
 // keeps nobody from anything.
 func (n *network) fits(t *rapid.T) {
@@ -437,11 +520,11 @@ func (n *network) fits(t *rapid.T) {
 	}{{1, decision.QuotaExceeded}, {0, decision.Allowed}} {
 		s := open[rapid.IntRange(0, len(open)-1).Draw(t, "server")]
 		cost, code := n.quota-n.admitted+c.more, decision.QuotaUnavailable
-		for range 20 {
+		for range 200 { // a request that waits learns of each answer, before the server reports again that nothing waits
 			if code = n.ask(s, cost); code != decision.QuotaUnavailable {
 				break
 			}
-			n.pump()
+			n.passOn()
 		}
 		if code != c.want {
 			t.Fatalf("a request for %d of %d is answered %v, want %v", cost, n.quota-n.admitted, code, c.want)

@@ -35,7 +35,7 @@ func (o *outbox) put(key store.Key, allowance *syncv1.Allowance) {
 }
 
 // isFull reports whether refusals are left out because too much waits. Allowances are never left out: they are bounded by the
-// number of groups.
+// number of groups and of keys with a quota.
 func (o *outbox) isFull() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -35,11 +35,11 @@ func (a *Aggregator) process(ctx context.Context, c *counters) {
 	wanted := c.wanted
 	c.wanted = idle
 	switch {
-	case errors.Is(err, store.ErrNoGroup), errors.Is(err, errNoPeriod):
+	case errors.Is(err, store.ErrNoGroup), errors.Is(err, store.ErrNoKey), errors.Is(err, errNoPeriod), errors.Is(err, errNoKey):
 		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
 		a.config.Log.Error(err, "Usage cannot be persisted; servers keep it until it can",
-			"group", c.key.Group, "period", c.key.Period.String())
+			"group", c.key.Group, "key", c.key.Owner, "period", c.key.Period.String())
 		a.later(c, retryAfter)
 	case c.waiting:
 		a.later(c, recheckAfter)
@@ -59,11 +59,11 @@ func (a *Aggregator) later(c *counters, wait time.Duration) {
 	})
 }
 
-// refuseAll refuses the reports of a group that was deleted, or of what is no period of it. The caller holds the lock.
+// refuseAll refuses the reports of a group or a key that was deleted, or of what is no period of it. The caller holds the lock.
 func (a *Aggregator) refuseAll(c *counters, err error) {
 	for server := range c.reports {
 		if s := a.servers[server]; s != nil {
-			s.refuse(c.key.Group, c.key.Period.String(), err)
+			s.refuse(ownerOf(c.key), c.key.Period.String(), err)
 		}
 	}
 	delete(a.all, c.key)
@@ -102,7 +102,9 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		}
 		entry := store.Entry{Ledger: work, Version: c.entry.Version}
 		totals := v.limits.totals(work.Total())
-		if totals != c.totals || !v.limits.equal(c.limits) || !work.Equal(c.entry.Ledger) {
+		// Of a Group also what is shown beside the ledger depends on its limits.
+		shown := c.key.Owner == "" && (totals != c.totals || !v.limits.equal(c.limits))
+		if shown || !work.Equal(c.entry.Ledger) {
 			entry.Version, err = a.save(ctx, c.key, entry, totals)
 			if errors.Is(err, store.ErrConflict) {
 				a.mu.Lock()
@@ -131,7 +133,8 @@ func (a *Aggregator) load(ctx context.Context, c *counters) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c.entry = entry
-	c.totals = a.limits[c.key.Group].totals(entry.Ledger.Total())
+	limits, _ := a.limitsOf(c.key)
+	c.totals = limits.totals(entry.Ledger.Total())
 	return nil
 }
 
@@ -164,8 +167,11 @@ func outcomeOf(err error) string {
 func (a *Aggregator) takeView(c *counters) (*view, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	limits, known := a.limits[c.key.Group]
-	if !known {
+	limits, known := a.limitsOf(c.key)
+	switch {
+	case a.isGone(c.key):
+		return nil, errNoKey
+	case !known:
 		return nil, errUnknownLimits
 	}
 	if !limits.Schedule.Begins(c.key.Period) {
@@ -242,7 +248,7 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			continue
 		}
 		if refusal != nil {
-			s.refuse(c.key.Group, c.key.Period.String(), refusal)
+			s.refuse(ownerOf(c.key), c.key.Period.String(), refusal)
 			delete(c.reports, server)
 			continue
 		}
@@ -282,7 +288,7 @@ func allowance(c *counters, counts quotaledger.Counters, recall bool) *syncv1.Al
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED
 	}
 	return &syncv1.Allowance{
-		Group: c.key.Group, Period: c.key.Period.String(), ResetsAtMs: c.limits.Schedule.SpanOf(c.key.Period).End().UnixMilli(),
+		Group: c.key.Group, Key: c.key.Owner, Period: c.key.Period.String(), ResetsAtMs: c.limits.Schedule.SpanOf(c.key.Period).End().UnixMilli(),
 		Leased: counts.Leased, Sequence: counts.Sequence, Recall: recall, State: state,
 		Recorded: &syncv1.GroupUse{
 			Requests: counts.Requests, Bytes: counts.Bytes, UnconfirmedRequests: counts.Unconfirmed,

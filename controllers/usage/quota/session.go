@@ -14,7 +14,7 @@ const (
 	// maxRefusals is how many refusals wait for one server; further ones are not sent.
 	maxRefusals = 10_000
 	// Bounds of the texts of a wrong report that are sent back.
-	maxGroup, maxPeriod = 317, 16
+	maxGroup, maxKey, maxPeriod = 317, 255, 16
 )
 
 // nameWithoutIdentity returns the name that an account had before names were bound to identities.
@@ -91,7 +91,7 @@ func (s *Session) Report(report *syncv1.QuotaReport) {
 	}
 	for _, use := range report.GetGroups() {
 		if err := s.take(use); err != nil {
-			s.refuse(use.GetGroup(), use.GetPeriod(), err)
+			s.refuse(owner{use.GetGroup(), use.GetKey()}, use.GetPeriod(), err)
 		}
 	}
 }
@@ -104,7 +104,8 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 		return err
 	}
 	now := a.config.Clock.Now()
-	limits, limitsKnown := a.limits[use.GetGroup()]
+	ledger := store.Key{Group: use.GetGroup(), Owner: use.GetKey(), Period: period}
+	limits, limitsKnown := a.limitsOf(ledger)
 	// While the limits are not known, the report waits, and what is no period of the group is refused later.
 	if age := now.Sub(period.Begin()); limitsKnown && !limits.Schedule.Accepts(period, now) || age < 0 || age > 2*quotaledger.MaxPeriod {
 		return fmt.Errorf("the period %s is neither the running one nor the last by the manager's clock: correct the server's clock", period)
@@ -115,8 +116,14 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 		return nil // rights are being asked for; the server reports it again
 	case !serves:
 		return fmt.Errorf("the server may not serve the group")
+	case use.GetKey() != "" && use.GetBytes() > 0:
+		return errKeyBytes
+	case a.isGone(ledger):
+		return errNoKey
+	case use.GetKey() != "" && !limitsKnown:
+		return nil // keys or groups are being read; the server reports it again
 	}
-	c := a.counters(store.Key{Group: use.GetGroup(), Period: period})
+	c := a.counters(ledger)
 	a.asked++
 	c.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), needs: use.GetNeeds(), asked: a.asked,
@@ -130,17 +137,17 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	return nil
 }
 
-func (s *Session) refuse(group, period string, err error) {
+func (s *Session) refuse(of owner, period string, err error) {
 	refused.Inc()
 	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // a wrong report may be repeated very often
-		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
+		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", of.group, "key", of.key, "period", period, "reason", err.Error())
 	}
 	named, parseErr := quotaledger.ParsePeriod(period)
 	if parseErr != nil {
 		named = quotaledger.Period{}
 	}
-	if len(group) > maxGroup || len(period) > maxPeriod || s.outbox.isFull() {
+	if len(of.group) > maxGroup || len(of.key) > maxKey || len(period) > maxPeriod || s.outbox.isFull() {
 		return
 	}
-	s.outbox.put(store.Key{Group: group, Period: named}, &syncv1.Allowance{Group: group, Period: period, Refused: err.Error()})
+	s.outbox.put(of.ledger(named), &syncv1.Allowance{Group: of.group, Key: of.key, Period: period, Refused: err.Error()})
 }

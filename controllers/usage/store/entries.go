@@ -16,26 +16,25 @@ import (
 const folded, unattributed = "*", "?"
 
 // ledgerIn returns the ledger of a period, or nil.
-func ledgerIn(usage *v1alpha1.GroupUsage, period quotaledger.Period) *v1alpha1.MonthLedger {
-	for i := range usage.Status.Ledgers {
-		if usage.Status.Ledgers[i].Month == period.String() {
-			return &usage.Status.Ledgers[i]
+func ledgerIn(ledgers []v1alpha1.MonthLedger, period quotaledger.Period) *v1alpha1.MonthLedger {
+	for i := range ledgers {
+		if ledgers[i].Month == period.String() {
+			return &ledgers[i]
 		}
 	}
 	return nil
 }
 
-// keep puts a ledger into a GroupUsage, which has room for two periods: the latest.
-func keep(usage *v1alpha1.GroupUsage, period quotaledger.Period, l *quotaledger.Ledger) error {
-	status := &usage.Status
-	kept := ledgerIn(usage, period)
+// keep puts a ledger into an object, which has room for two periods: the latest.
+func keep(ledgers *[]v1alpha1.MonthLedger, period quotaledger.Period, l *quotaledger.Ledger) error {
+	kept := ledgerIn(*ledgers, period)
 	if kept == nil {
-		status.Ledgers = append(status.Ledgers, v1alpha1.MonthLedger{Month: period.String()})
-		slices.SortFunc(status.Ledgers, func(a, b v1alpha1.MonthLedger) int { return strings.Compare(b.Month, a.Month) })
+		all := append(*ledgers, v1alpha1.MonthLedger{Month: period.String()})
+		slices.SortFunc(all, func(a, b v1alpha1.MonthLedger) int { return strings.Compare(b.Month, a.Month) })
 		const most = 2
-		status.Ledgers = status.Ledgers[:min(len(status.Ledgers), most)]
-		if kept = ledgerIn(usage, period); kept == nil {
-			return errors.New("two later periods have begun, and a GroupUsage has no room for an earlier one")
+		*ledgers = all[:min(len(all), most)]
+		if kept = ledgerIn(*ledgers, period); kept == nil {
+			return errors.New("two later periods have begun, and there is no room for an earlier one")
 		}
 	}
 	kept.Revision = ptr.To(ptr.Deref(kept.Revision, 0) + 1)

@@ -31,7 +31,7 @@ const (
 	// pageSize is how many GroupUsages are listed at once.
 	pageSize = 250
 
-	// ObjectWrites is the maximum number of writes of GroupUsages per second.
+	// ObjectWrites is the maximum number of writes of GroupUsages and KeyUsages per second.
 	ObjectWrites = 40
 )
 
@@ -45,11 +45,11 @@ type Traffic interface {
 	GiveBack(group string, seen usageseries.Traffic)
 }
 
-// Objects keeps ledgers in the GroupUsages of Groups, together with the series of what was used. It is the only writer of
-// GroupUsages. They are not cached: nothing watches them, and a write wakes nobody.
+// Objects keeps ledgers in the GroupUsages of Groups, together with the series of what was used, and those of keys in KeyUsages. It is
+// the only writer of both. They are not cached: nothing watches them, and a write wakes nobody.
 type Objects struct {
-	// Client writes. Reader reads past any cache, because an earlier leader may still write, too. Groups reads Groups; it may be
-	// a cache, to which these belong: they are only read.
+	// Client writes. Reader reads past any cache, because an earlier leader may still write, too. Groups reads Groups and ApiKeys; it
+	// may be a cache, to which these belong: they are only read.
 	Client client.Client
 	Reader client.Reader
 	Groups client.Reader
@@ -74,12 +74,15 @@ type object struct {
 
 // Load implements Store. A period without a ledger begins with what is known to be used of it.
 func (s *Objects) Load(ctx context.Context, key Key) (Entry, error) {
+	if key.Owner != "" {
+		return s.loadKey(ctx, key)
+	}
 	read, err := s.read(ctx, key.Group)
 	if err != nil {
 		return Entry{}, err
 	}
 	entry := Entry{Version: read.version(key.Period)}
-	if kept := ledgerIn(read.usage, key.Period); kept != nil {
+	if kept := ledgerIn(read.usage.Status.Ledgers, key.Period); kept != nil {
 		entry.Ledger = ledgerOf(kept)
 	} else {
 		entry.Ledger = read.recover(key.Period)
@@ -154,7 +157,7 @@ func (o *object) version(period quotaledger.Period) string {
 		return string(o.group.UID)
 	}
 	revision := int64(0)
-	if kept := ledgerIn(o.usage, period); kept != nil && kept.Revision != nil {
+	if kept := ledgerIn(o.usage.Status.Ledgers, period); kept != nil && kept.Revision != nil {
 		revision = *kept.Revision
 	}
 	return fmt.Sprintf("%s/%s/%d", o.group.UID, o.usage.UID, revision)
@@ -176,6 +179,9 @@ func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals)
 	if len(entry.Ledger.Servers) > maxServers {
 		return "", fmt.Errorf("%w: a GroupUsage takes %d; use --usage-store", ErrFull, maxServers)
 	}
+	if key.Owner != "" {
+		return s.saveKey(ctx, key, entry)
+	}
 	written, err := s.update(ctx, key.Group, func(o *object) error {
 		lost := o.isLost(entry.Version)
 		if !lost && o.version(key.Period) != entry.Version {
@@ -185,7 +191,7 @@ func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals)
 			s.reportLost(o.group, lost)
 			usageseries.Begin(&o.usage.Status, s.Clock.Now(), o.span(key.Period), totals)
 		}
-		return keep(o.usage, key.Period, entry.Ledger)
+		return keep(&o.usage.Status.Ledgers, key.Period, entry.Ledger)
 	}, &key.Period, totals)
 	if err != nil {
 		return "", err
@@ -207,6 +213,9 @@ func (s *Objects) RecordTraffic(ctx context.Context, group string) error {
 
 // Recover returns the ledger of a period of which only the totals are known. Errors: ErrNoGroup.
 func (s *Objects) Recover(ctx context.Context, key Key) (*quotaledger.Ledger, error) {
+	if key.Owner != "" {
+		return s.recoverKey(ctx, key)
+	}
 	read, err := s.read(ctx, key.Group)
 	if err != nil {
 		return nil, err

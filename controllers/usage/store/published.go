@@ -15,7 +15,7 @@ import (
 // publishAfter is the maximum age of totals in a GroupUsage, unless there are too many for the writes per second.
 const publishAfter = 5 * time.Second
 
-// Published is a store that periodically records totals in GroupUsages.
+// Published is a store that periodically records totals of Groups in GroupUsages.
 //
 // mu guards totals, and is not held while a Store or a GroupUsage is written. totals has the latest totals of each ledger that
 // are not published yet; each of its keys is in the queue, is about to be added to it, or Start has taken it out. The queue
@@ -53,8 +53,8 @@ func (p *Published) Load(ctx context.Context, key Key) (Entry, error) {
 // Save implements Store.
 func (p *Published) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
 	version, err := p.Store.Save(ctx, key, entry, totals)
-	if err != nil {
-		return "", err
+	if err != nil || key.Owner != "" {
+		return version, err
 	}
 	p.mu.Lock()
 	p.totals[key] = totals

@@ -49,7 +49,11 @@ func OpenRedis(url, prefix string, clk clock.PassiveClock) (*Redis, error) {
 func (r *Redis) Close() error { return r.client.Close() }
 
 func (r *Redis) name(key Key) string {
-	return r.prefix + "usage:{" + key.Group + "}:" + key.Period.String()
+	name := r.prefix + "usage:{" + key.Group + "}:" + key.Period.String()
+	if key.Owner != "" {
+		name += ":" + key.Owner
+	}
+	return name
 }
 
 // Load implements Store.

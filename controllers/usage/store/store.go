@@ -1,4 +1,4 @@
-// Package store keeps the ledgers of groups: in their GroupUsages, or in Redis.
+// Package store keeps the ledgers of groups, and of keys with a quota of their own: in objects, or in Redis.
 package store
 
 import (
@@ -14,6 +14,8 @@ var (
 	ErrConflict = errors.New("the ledger was changed in the meantime")
 	// ErrNoGroup is returned when the Group does not exist, or was deleted.
 	ErrNoGroup = errors.New("there is no such Group")
+	// ErrNoKey is returned when the ApiKey does not exist, or was deleted.
+	ErrNoKey = errors.New("there is no such ApiKey")
 	// ErrFull is returned when a ledger has more accounts than the store can take.
 	ErrFull = errors.New("too many validation servers in one period")
 )
@@ -21,6 +23,8 @@ var (
 // Key names a ledger.
 type Key struct {
 	Group string // namespace/name
+	// Owner is the id of the key of the Group whose quota it is for; empty for the Group's.
+	Owner string
 	// Period is one of the Group's quotas.
 	Period quotaledger.Period
 }
@@ -39,9 +43,9 @@ type Totals = usageseries.Totals
 // store guarantees that.
 type Store interface {
 	// Load returns the ledger. One that was never saved is empty, unless it is known otherwise how much was used. Errors:
-	// ErrNoGroup.
+	// ErrNoGroup, ErrNoKey.
 	Load(ctx context.Context, key Key) (Entry, error)
 	// Save replaces the ledger if it has the entry's version, and returns the new version. Errors: ErrConflict, ErrNoGroup,
-	// ErrFull.
+	// ErrNoKey, ErrFull.
 	Save(ctx context.Context, key Key, entry Entry, totals Totals) (version string, err error)
 }

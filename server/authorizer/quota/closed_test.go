@@ -16,7 +16,7 @@ import (
 func TestClosedIncarnationSpendsNothing(t *testing.T) {
 	b, now := New(prometheus.NewRegistry()), time.Now()
 	group := &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, DenyUnknown: true}}
-	spend := func() decision.Code { code, _ := b.Spend(context.Background(), group, 1, now); return code }
+	spend := func() decision.Code { code, _ := b.Spend(context.Background(), group, "", 1, now); return code }
 	spend()
 	period := b.month(group.Identity, now).period
 	allow := func(sequence, leased uint64) {

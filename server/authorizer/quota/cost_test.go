@@ -47,7 +47,7 @@ func TestCosts(t *testing.T) {
 			if c.given != nil {
 				c.given(b)
 			}
-			code, _ := b.Spend(t.Context(), c.group, c.cost, now)
+			code, _ := b.Spend(t.Context(), c.group, "", c.cost, now)
 			if got := b.month("tenants/acme", now).use(); code != c.code || got != c.want {
 				t.Errorf("%v, then %+v", code, got)
 			}
@@ -65,14 +65,14 @@ func TestNeedsAreReported(t *testing.T) {
 		b.lease(30, 1)
 		waiting := make(chan decision.Code)
 		go func() {
-			code, _ := b.Spend(t.Context(), limited(true), 100, now)
+			code, _ := b.Spend(t.Context(), limited(true), "", 100, now)
 			waiting <- code
 		}()
 		synctest.Wait()
 		if said := b.Urgent(now); len(said) != 1 || said[0].GetNeeds() != 100 || said[0].GetWants() < 70 || said[0].GetSpent() != 0 {
 			t.Fatalf("reported %v", said)
 		}
-		if code, _ := b.Spend(t.Context(), limited(true), 2, now); code != decision.Allowed {
+		if code, _ := b.Spend(t.Context(), limited(true), "", 2, now); code != decision.Allowed {
 			t.Errorf("a cheap request: %v", code)
 		}
 		b.lease(101, 2)
@@ -98,7 +98,7 @@ func TestLowIsNoticed(t *testing.T) {
 	b.lease(10, 1)
 	for i, want := range []bool{false, true, false} {
 		b.Urgent(now)
-		b.Spend(t.Context(), limited(true), 3, now)
+		b.Spend(t.Context(), limited(true), "", 3, now)
 		if got := len(b.Urgent(now)) > 0; got != want {
 			t.Errorf("after %d requests it is reported: %t", i+1, got)
 		}

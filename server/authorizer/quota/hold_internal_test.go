@@ -15,7 +15,7 @@ import (
 var began = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
 func allowed(leased uint64) *month {
-	m := newMonth("tenants/acme", quotaledger.PeriodFrom(began))
+	m := newMonth("tenants/acme", "", quotaledger.PeriodFrom(began))
 	m.allow(&syncv1.Allowance{Leased: leased, Sequence: 1}, began)
 	return m
 }
@@ -187,7 +187,7 @@ func bothExact(t *rapid.T) {
 			quota: rapid.Uint64Range(0, 60).Draw(t, "quota"), months: map[string]*month{}, peers: map[string]quotaledger.Peer{},
 		}
 		for s := range servers {
-			owners[i].months[strconv.Itoa(s)] = newMonth("tenants/acme", quotaledger.PeriodFrom(began))
+			owners[i].months[strconv.Itoa(s)] = newMonth("tenants/acme", "", quotaledger.PeriodFrom(began))
 		}
 	}
 	key, group := owners[0], owners[1]

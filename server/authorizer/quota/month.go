@@ -15,15 +15,17 @@ const (
 	// allowanceDuration is how long an allowance should last at the present pace. It bounds how often the manager has to
 	// persist one, and how much is lost with a server that crashes.
 	allowanceDuration = 5 * time.Minute
-	// refusedPause is how long a refused report is not sent again.
-	refusedPause = 30 * time.Second
+	// refusedPause is how long a refused report is not sent again, and keyRefusedPause that of a key: the manager may have heard
+	// later than this server that the key has a quota.
+	refusedPause    = 30 * time.Second
+	keyRefusedPause = time.Second
 	// refuseFor is how long requests are refused that cost more than is left, before the manager is asked again.
 	refuseFor = 10 * time.Second
 	// maxWanted keeps sums in range.
 	maxWanted = 1 << 40
 )
 
-// month has the counters of one group in one period, which is as a rule a month.
+// month has the counters of one group, or of one key, in one period, which is as a rule a month.
 //
 // Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
 //
@@ -47,7 +49,8 @@ const (
 //     afterwards (see await), so it cannot miss an allowance that arrives in between.
 type month struct {
 	group, period string
-	begins        int64 // Unix milliseconds of the manager's clock
+	key           string // the id of the key; empty for the whole group
+	begins        int64  // Unix milliseconds of the manager's clock
 
 	left                     atomic.Int64 // what may still be spent
 	low                      atomic.Int64 // when left gets there, it is time to ask for more
@@ -75,8 +78,8 @@ type use struct {
 	closed                                                bool
 }
 
-func newMonth(group string, period quotaledger.Period) *month {
-	return &month{group: group, period: period.String(), changed: make(chan struct{}), begins: period.Begin().UnixMilli()}
+func newMonth(group, key string, period quotaledger.Period) *month {
+	return &month{group: group, key: key, period: period.String(), changed: make(chan struct{}), begins: period.Begin().UnixMilli()}
 }
 
 // take spends what a request costs. It reports low when it is time to ask for more.
@@ -129,6 +132,15 @@ func (m *month) refuse(now time.Time) {
 	m.refused = now
 }
 
+// isPaused reports whether the manager has just refused a report. The caller holds mu.
+func (m *month) isPaused(now time.Time) bool {
+	pause := refusedPause
+	if m.key != "" {
+		pause = keyRefusedPause
+	}
+	return !m.refused.IsZero() && now.Sub(m.refused) < pause
+}
+
 // allow applies an allowance, and reports whether the manager wants a report at once.
 func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 	m.mu.Lock()
@@ -178,7 +190,7 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	defer m.mu.Unlock()
 	if closing {
 		m.close()
-	} else if !m.refused.IsZero() && now.Sub(m.refused) < refusedPause {
+	} else if m.isPaused(now) {
 		return nil
 	}
 	is := m.use()
@@ -192,7 +204,7 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 		return nil
 	}
 	return &syncv1.GroupUse{
-		Group: m.group, Period: m.period, Requests: is.requests, Bytes: is.bytes, UnconfirmedRequests: is.unconfirmed,
+		Group: m.group, Key: m.key, Period: m.period, Requests: is.requests, Bytes: is.bytes, UnconfirmedRequests: is.unconfirmed,
 		Leased: is.leased, Sequence: is.sequence, Spent: is.spent, Wants: wants, Needs: needs, Closed: is.closed,
 	}
 }

@@ -19,7 +19,7 @@ func TestPeriods(t *testing.T) {
 	count := func(at time.Time) {
 		t.Helper()
 		b.Sent(group.Identity, 10, at)
-		if code, _ := b.Spend(t.Context(), group, 1, at); code != decision.Allowed {
+		if code, _ := b.Spend(t.Context(), group, "", 1, at); code != decision.Allowed {
 			t.Fatal(code)
 		}
 		b.Sent(group.Identity, 10, at)
@@ -62,9 +62,9 @@ func TestResetIsThatOfThePeriod(t *testing.T) {
 	b := newTracker()
 	group := limited(true)
 	group.Limits.Schedule = quotaledger.NewSchedule(22)
-	b.Spend(t.Context(), group, 1, now)
+	b.Spend(t.Context(), group, "", 1, now)
 	b.lease(0, 1, exhausted, func(a *syncv1.Allowance) { a.Period = "2026-10-22" })
-	if code, wait := b.Spend(t.Context(), group, 1, now); code != decision.QuotaExceeded || wait != 12*time.Hour {
+	if code, wait := b.Spend(t.Context(), group, "", 1, now); code != decision.QuotaExceeded || wait != 12*time.Hour {
 		t.Errorf("%v for %v", code, wait)
 	}
 }

@@ -1,10 +1,11 @@
-// Package quota counts what groups use in a period, as a rule a calendar month (UTC), and spends the allowances that the manager
-// leases to this server. Periods are those of the manager's clock. See docs/design/0009-quotas.md.
+// Package quota counts what groups use in a period, as a rule a calendar month (UTC), and keys with a quota of their own, and spends
+// the allowances that the manager leases to this server. Periods are those of the manager's clock. See docs/design/0009-quotas.md.
 package quota
 
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,13 +32,13 @@ const (
 // nothing is sent, under a lock.
 //
 // Invariants:
-//   - groups has at most one group of an identity that is not dropped; see group.
+//   - groups has at most one group of an identity that is not dropped, and keys of the id of a key; see group.
 //   - counting makes Count all or nothing against other calls of Count. Requests and bytes of this server are counted
 //     meanwhile, so a month may exceed maxCounted by as many, which is why the manager accepts twice as many.
 //   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and report
 //     sends after it has added to it. A value in wake while urgent is empty does no harm.
 //   - closed, once set, stays set. A report that was made before it is superseded by one that is made afterwards.
-//   - offset and connected are hints: a stale value counts a request in the period that has just ended, or makes one request
+//   - offset, connected and keyQuotas are hints: a stale value counts a request in the period that has just ended, or makes one request
 //     wait, or not wait, for the manager.
 //   - schedules does not change after Follow, which is called before anything is counted.
 type Tracker struct {
@@ -45,7 +46,9 @@ type Tracker struct {
 	metrics     *metrics
 	offset      atomic.Int64 // the manager's clock minus ours, in milliseconds
 	connected   atomic.Bool
-	groups      sync.Map // of *group by its identity
+	keyQuotas   atomic.Bool // the manager that is or was connected last takes the use of keys
+	groups      sync.Map    // of *group by its identity
+	keys        sync.Map    // of *group by the id of a key with a quota of its own
 	schedules   func(identity string) quotaledger.Schedule
 	wake        chan struct{}
 
@@ -56,15 +59,17 @@ type Tracker struct {
 	closed bool
 }
 
-// group has the counters of the current period, and of earlier ones for as long as there is anything to report of them.
+// group has the counters of the current period, and of earlier ones for as long as there is anything to report of them: those of
+// a group, or of one key of it with a quota of its own.
 //
 // Invariants: current, which is read without the lock, is nil or has one that was in months when it was set; a request that uses
 // it checks that it is that of the instant, by the schedule that the group has now. Only the holder of mu changes current, months
 // and dropped. Elements of months are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once
-// dropped is set, the group is not in Tracker.groups and months is empty: a request that has still found the group looks it up
+// dropped is set, the group is not in Tracker.groups or keys and months is empty: a request that has still found the group looks it up
 // again, so that nothing is counted here.
 type group struct {
 	identity string
+	key      string // the id of the key; empty for the whole group
 	current  atomic.Pointer[running]
 
 	mu      sync.Mutex
@@ -98,11 +103,20 @@ func (t *Tracker) Follow(schedules func(identity string) quotaledger.Schedule) {
 // Incarnation distinguishes this run of the server from others.
 func (t *Tracker) Incarnation() string { return t.incarnation }
 
-// Spend counts a request of the group that is allowed otherwise as so many as it costs. If the quota denies it, Spend returns why:
-// less than that is left of the quota for the duration, or it is not known whether it is. It waits for the manager if that may help.
-func (t *Tracker) Spend(ctx context.Context, of *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
+// Spend counts a request that is allowed otherwise as so many as it costs: for the group, and for the key with this id, which is
+// empty if the key has no quota of its own. If a quota denies it, Spend returns why: less than that is left of the quota for the
+// duration, or it is not known whether it is. It waits for the manager if that may help.
+func (t *Tracker) Spend(ctx context.Context, of *decision.Group, key string, cost uint64, now time.Time) (decision.Code, time.Duration) {
+	if key == "" {
+		return t.spend(ctx, of, cost, now)
+	}
+	return t.spendBoth(ctx, of, key, cost, now)
+}
+
+// spend is Spend for the group alone.
+func (t *Tracker) spend(ctx context.Context, of *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
 	limits := &of.Limits
-	m := t.of(of.Identity, limits.Schedule, now)
+	m := t.of(of.Identity, "", limits.Schedule, now)
 	switch {
 	case limits.Metered || !limits.RequestQuota && !limits.ByteQuota:
 		m.free.Add(cost)
@@ -120,23 +134,46 @@ func (t *Tracker) Spend(ctx context.Context, of *decision.Group, cost uint64, no
 		}
 		return decision.Allowed, 0
 	}
-	return t.await(ctx, m, cost, limits.DenyUnknown, now)
+	switch t.await(ctx, m, cost, now) {
+	case granted:
+		return decision.Allowed, 0
+	case usedUp:
+		return t.exceeded(m, now)
+	case abandoned:
+		return t.unavailable(0)
+	}
+	if limits.DenyUnknown {
+		return t.unavailable(retryAfter)
+	}
+	m.unconfirmed.Add(cost)
+	t.metrics.unconfirmed.Add(float64(cost))
+	return decision.Allowed, 0
 }
 
-// await is Spend when the allowance that is left is less than the cost.
-func (t *Tracker) await(ctx context.Context, m *running, cost uint64, deny bool, now time.Time) (decision.Code, time.Duration) {
+// outcome is how it ends to wait for an allowance.
+type outcome uint8
+
+const (
+	unknown   outcome = iota // the manager does not say what is left
+	granted                  // it was spent, or held if the allowance is a key's
+	usedUp                   // less than the cost is left of the quota
+	abandoned                // the client has disconnected
+)
+
+// await waits for an allowance when what is left of it is less than the cost.
+func (t *Tracker) await(ctx context.Context, m *running, cost uint64, now time.Time) outcome {
 	var timeout <-chan time.Time
 	for {
 		changed, unresponsive := m.wantsMore(cost, now)
-		if spent, _ := m.take(int64(cost)); spent {
-			return decision.Allowed, 0
+		if m.acquire(cost) {
+			return granted
 		}
 		if m.exhausted.Load() || m.isTooMuch(cost, now) {
-			return t.exceeded(m, now)
+			return usedUp
 		}
 		t.report(m.month)
-		if !t.connected.Load() || unresponsive {
-			break
+		if !t.isAsked(m.month) || unresponsive {
+			return unknown
 		}
 		if timeout == nil {
 			t.metrics.waited.Inc()
@@ -146,27 +183,27 @@ func (t *Tracker) await(ctx context.Context, m *running, cost uint64, deny bool,
 		}
 		select {
 		case <-changed:
-			continue
 		case <-timeout:
 			m.markUnresponsive()
+			return unknown
 		case <-ctx.Done():
-			t.metrics.unavailable.Inc()
-			return decision.QuotaUnavailable, 0 // the client has disconnected
+			return abandoned
 		}
-		break
 	}
-	if deny {
-		t.metrics.unavailable.Inc()
-		return decision.QuotaUnavailable, retryAfter
-	}
-	m.unconfirmed.Add(cost)
-	t.metrics.unconfirmed.Add(float64(cost))
-	return decision.Allowed, 0
 }
 
 func (t *Tracker) exceeded(m *running, now time.Time) (decision.Code, time.Duration) {
 	t.metrics.exceeded.Inc()
-	return decision.QuotaExceeded, time.Duration(m.ends-t.managerMillis(now)) * time.Millisecond
+	code := decision.QuotaExceeded
+	if m.key != "" {
+		code = decision.KeyQuotaExceeded
+	}
+	return code, time.Duration(m.ends-t.managerMillis(now)) * time.Millisecond
+}
+
+func (t *Tracker) unavailable(wait time.Duration) (decision.Code, time.Duration) {
+	t.metrics.unavailable.Inc()
+	return decision.QuotaUnavailable, wait
 }
 
 // Sent counts bytes of response bodies for a group, namespace/name.
@@ -205,11 +242,11 @@ func (t *Tracker) SetConnected(connected bool) { t.connected.Store(connected) }
 
 func (t *Tracker) managerMillis(now time.Time) int64 { return now.UnixMilli() + t.offset.Load() }
 
-// of returns the counters of the running period by the manager's clock.
-func (t *Tracker) of(identity string, schedule quotaledger.Schedule, now time.Time) *running {
+// of returns the counters of the running period by the manager's clock: of a group, or of one of its keys.
+func (t *Tracker) of(identity, key string, schedule quotaledger.Schedule, now time.Time) *running {
 	millis := t.managerMillis(now)
 	for {
-		g := t.group(identity)
+		g := t.group(identity, key)
 		if m := g.current.Load(); m != nil && m.schedule == schedule && m.has(millis) {
 			return m
 		}
@@ -221,16 +258,21 @@ func (t *Tracker) of(identity string, schedule quotaledger.Schedule, now time.Ti
 
 // month is of for a group of which only the name is known. A change of its schedule takes effect when the running period ends.
 func (t *Tracker) month(identity string, now time.Time) *running {
-	if m := t.group(identity).current.Load(); m != nil && m.has(t.managerMillis(now)) {
+	if m := t.group(identity, "").current.Load(); m != nil && m.has(t.managerMillis(now)) {
 		return m
 	}
-	return t.of(identity, t.schedules(identity), now)
+	return t.of(identity, "", t.schedules(identity), now)
 }
 
-func (t *Tracker) group(identity string) *group {
-	known, ok := t.groups.Load(identity)
+func (t *Tracker) group(identity, key string) *group {
+	all, name := &t.groups, identity
+	if key != "" {
+		all, name = &t.keys, key
+	}
+	known, ok := all.Load(name)
 	if !ok {
-		known, _ = t.groups.LoadOrStore(identity, &group{identity: identity})
+		// The id of a key is a part of a text with many of them, which would be kept.
+		known, _ = all.LoadOrStore(strings.Clone(name), &group{identity: identity, key: strings.Clone(key)})
 	}
 	g, _ := known.(*group)
 	return g
@@ -251,7 +293,7 @@ func (g *group) roll(schedule quotaledger.Schedule, millis int64) *running {
 		}
 	}
 	if now.month == nil {
-		now.month = newMonth(g.identity, span.Period)
+		now.month = newMonth(g.identity, g.key, span.Period)
 		g.months = append(g.months, now.month)
 	}
 	g.current.Store(now)

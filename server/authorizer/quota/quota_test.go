@@ -68,7 +68,7 @@ func TestVerdicts(t *testing.T) {
 			if c.given != nil {
 				c.given(b)
 			}
-			code, wait := b.Spend(t.Context(), c.group, 1, now)
+			code, wait := b.Spend(t.Context(), c.group, "", 1, now)
 			m := b.month("tenants/acme", now)
 			if got := m.use(); code != c.code || wait != c.wait || got != c.want {
 				t.Errorf("%v for %v, then %+v", code, wait, got)
@@ -85,7 +85,7 @@ func TestWaiting(t *testing.T) {
 		b.SetConnected(true)
 		spend := func(deny bool) (decision.Code, time.Duration) {
 			begin := time.Now()
-			code, _ := b.Spend(t.Context(), limited(deny), 1, now)
+			code, _ := b.Spend(t.Context(), limited(deny), "", 1, now)
 			return code, time.Since(begin)
 		}
 		if code, took := spend(true); code != decision.QuotaUnavailable || took != allowanceTimeout {
@@ -123,7 +123,7 @@ func TestRecallIsAtomic(t *testing.T) {
 					return
 				default:
 				}
-				if code, _ := b.Spend(t.Context(), limited(true), 1, now); code == decision.Allowed {
+				if code, _ := b.Spend(t.Context(), limited(true), "", 1, now); code == decision.Allowed {
 					admitted.Add(1)
 				}
 			}
@@ -169,10 +169,10 @@ func TestMonths(t *testing.T) {
 			period := before.Format("2006-01")
 			b.Allow(&syncv1.Allowances{NowMs: before.UnixMilli(),
 				Groups: []*syncv1.Allowance{{Group: "tenants/acme", Period: period, Leased: 10, Sequence: 1}}}, clock(before))
-			if code, _ := b.Spend(t.Context(), limited(true), 1, clock(before)); code != decision.Allowed {
+			if code, _ := b.Spend(t.Context(), limited(true), "", 1, clock(before)); code != decision.Allowed {
 				t.Errorf("%s by %s: %v in the last millisecond", end, skew, code)
 			}
-			if code, _ := b.Spend(t.Context(), limited(true), 1, clock(end)); code != decision.QuotaUnavailable {
+			if code, _ := b.Spend(t.Context(), limited(true), "", 1, clock(end)); code != decision.QuotaUnavailable {
 				t.Errorf("%s by %s: %v with the allowance of the month before", end, skew, code)
 			}
 			b.Sent("tenants/acme", 8, clock(end))
@@ -187,8 +187,8 @@ func TestMonths(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	b := newTracker()
-	b.Spend(t.Context(), limited(false), 1, now)
-	b.Spend(t.Context(), limited(true), 1, now)
+	b.Spend(t.Context(), limited(false), "", 1, now)
+	b.Spend(t.Context(), limited(true), "", 1, now)
 	if got := testutil.ToFloat64(b.metrics.unconfirmed) + 10*testutil.ToFloat64(b.metrics.unavailable); got != 11 {
 		t.Errorf("counted %v", got)
 	}

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -12,7 +13,7 @@ import (
 func (t *Tracker) Allow(allowances *syncv1.Allowances, now time.Time) {
 	t.offset.Store(allowances.GetNowMs() - now.UnixMilli())
 	for _, allowance := range allowances.GetGroups() {
-		m := t.find(allowance.GetGroup(), allowance.GetPeriod())
+		m := t.find(allowance.GetGroup(), allowance.GetKey(), allowance.GetPeriod())
 		if m == nil {
 			continue
 		}
@@ -27,12 +28,19 @@ func (t *Tracker) Allow(allowances *syncv1.Allowances, now time.Time) {
 	}
 }
 
-func (t *Tracker) find(identity, period string) *month {
-	known, ok := t.groups.Load(identity)
+func (t *Tracker) find(identity, key, period string) *month {
+	all, name := &t.groups, identity
+	if key != "" {
+		all, name = &t.keys, key
+	}
+	known, ok := all.Load(name)
 	if !ok {
 		return nil
 	}
 	g, _ := known.(*group)
+	if g.identity != identity {
+		return nil
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range g.months {
@@ -51,6 +59,9 @@ func (t *Tracker) Urgent(now time.Time) []*syncv1.GroupUse {
 	t.mu.Unlock()
 	var uses []*syncv1.GroupUse
 	for m := range urgent {
+		if !t.isReportable(m) {
+			continue
+		}
 		if report := m.report(now, closed, true); report != nil {
 			uses = append(uses, report)
 		}
@@ -67,6 +78,9 @@ func (t *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	t.forget(t.managerMillis(now))
 	var uses []*syncv1.GroupUse
 	t.each(func(m *month) {
+		if !t.isReportable(m) {
+			return
+		}
 		if report := m.report(now, closed, whole); report != nil {
 			uses = append(uses, report)
 		}
@@ -74,26 +88,40 @@ func (t *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	return uses
 }
 
-// each calls f with every month of every group.
+// isReportable reports whether the manager takes what a month is about: an earlier one would count the use of a key as the group's.
+func (t *Tracker) isReportable(m *month) bool { return m.key == "" || t.keyQuotas.Load() }
+
+// isAsked reports whether the manager can be asked for more.
+func (t *Tracker) isAsked(m *month) bool { return t.connected.Load() && t.isReportable(m) }
+
+// owners calls f with every group, and with every key.
+func (t *Tracker) owners(f func(g *group)) {
+	for _, all := range []*sync.Map{&t.groups, &t.keys} {
+		all.Range(func(_, value any) bool {
+			g, _ := value.(*group)
+			f(g)
+			return true
+		})
+	}
+}
+
+// each calls f with every month of every group and key.
 func (t *Tracker) each(f func(m *month)) {
-	t.groups.Range(func(_, value any) bool {
-		g, _ := value.(*group)
+	t.owners(func(g *group) {
 		g.mu.Lock()
 		months := g.months
 		g.mu.Unlock()
 		for _, m := range months {
 			f(m)
 		}
-		return true
 	})
 }
 
-// forget drops periods of which the manager accepts no reports any more, which are those before the last one, and groups that
-// have no other. So the groups of two periods are kept, not all that there ever were. A group that was deleted is kept as
+// forget drops periods of which the manager accepts no reports any more, which are those before the last one, and groups and keys
+// that have no other. So those of two periods are kept, not all that there ever were. A group that was deleted is kept as
 // long, because its counters continue if it is created again.
 func (t *Tracker) forget(millis int64) {
-	t.groups.Range(func(_, value any) bool {
-		g, _ := value.(*group)
+	t.owners(func(g *group) {
 		schedule := t.schedules(g.identity)
 		last := schedule.Before(schedule.At(time.UnixMilli(millis))).Begin().UnixMilli()
 		g.mu.Lock()
@@ -102,14 +130,18 @@ func (t *Tracker) forget(millis int64) {
 			last = min(last, m.begins)
 		}
 		if len(g.months) > 0 && g.months[0].begins >= last {
-			return true
+			return
 		}
 		g.months = slices.DeleteFunc(slices.Clone(g.months), func(m *month) bool { return m.begins < last })
-		if len(g.months) == 0 {
-			g.dropped = true
+		switch {
+		case len(g.months) > 0:
+			return
+		case g.key != "":
+			t.keys.Delete(g.key)
+		default:
 			t.groups.Delete(g.identity)
 		}
-		return true
+		g.dropped = true
 	})
 }
 
@@ -126,6 +158,6 @@ func (t *Tracker) Reported() bool {
 	closed := t.closed
 	t.mu.Unlock()
 	reported := true
-	t.each(func(m *month) { reported = reported && m.isReported(closed) })
+	t.each(func(m *month) { reported = reported && (!t.isReportable(m) || m.isReported(closed)) })
 	return reported
 }

@@ -168,7 +168,7 @@ func TestOnlyTrustedApplicationsReportAddresses(t *testing.T) {
 // spender notes what requests cost.
 type spender struct{ costs []uint64 }
 
-func (s *spender) Spend(_ context.Context, _ *decision.Group, cost uint64, _ time.Time) (decision.Code, time.Duration) {
+func (s *spender) Spend(_ context.Context, _ *decision.Group, _ string, cost uint64, _ time.Time) (decision.Code, time.Duration) {
 	s.costs = append(s.costs, cost)
 	return decision.Allowed, 0
 }

@@ -88,7 +88,7 @@ func TestOtherKeys(t *testing.T) {
 	var keys []v1alpha1.ApiKey
 	for i := range 25 {
 		keys = append(keys, *web(func(k *v1alpha1.ApiKey) {
-			k.Name, k.Status.Usage = fmt.Sprintf("web-%02d", i), &v1alpha1.KeyUsage{Period: "2026-11", Requests: ptr.To(int64(100 + i))}
+			k.Name, k.Status.Usage = fmt.Sprintf("web-%02d", i), &v1alpha1.KeyRequests{Period: "2026-11", Requests: ptr.To(int64(100 + i))}
 		}))
 	}
 	got, err := sight(role.Viewer).Usage(acme(), used(), keys, true, "")

@@ -60,7 +60,7 @@ func web(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	key.Status = v1alpha1.ApiKeyStatus{
 		ObservedGeneration: 2, KeyID: "k7", State: v1alpha1.KeyActive, Preview: "kw_…9f3a", CreatedBy: "ada@acme.example",
 		ExpiresAt: at(88 * day), NextRotationAt: at(28 * day), LastUsedAt: at(-3 * time.Minute), SecretRef: &v1alpha1.SecretReference{Name: "web-secret"},
-		Usage: &v1alpha1.KeyUsage{Period: "2026-11", Requests: ptr.To[int64](9000), Days: &v1alpha1.KeyDays{Last: "2026-11-27",
+		Usage: &v1alpha1.KeyRequests{Period: "2026-11", Requests: ptr.To[int64](9000), Days: &v1alpha1.KeyDays{Last: "2026-11-27",
 			Requests: []int64{100, 200, 0, 0, 0, 0, 40, 5000}}},
 		Versions: []v1alpha1.KeyVersion{
 			{ID: 1, State: v1alpha1.VersionRetiring, Preview: "kw_…77b0", MintedAt: *at(-30 * day), DeliveredAt: at(-30 * day), ReplacedAt: at(-2 * day),

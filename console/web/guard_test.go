@@ -28,7 +28,7 @@ func changes() []change {
 			"ada: create team-a/acme {Name:web Description: Projects:[media] Permissions:[] Clients:[Server] Addresses:[192.0.2.0/24 198.51.100.0/24] Lifetime:90d Rotation: Reveal:}",
 			place.Key{Group: acme, Namespace: "team-a", Name: "web"}.Of()},
 		{acme.Allowlist("team-a", "sites"), url.Values{"step": {"save"}, "domains": {"acme.example\n*.acme.example"}, "localhost": {"true"}, "missing": {"Deny"}, "site": {"x.example"}},
-			"ada: save team-a/sites {Domains:[acme.example *.acme.example] Projects:[] Localhost:true Missing:Deny Site:}", acme.Allowlist("team-a", "sites")},
+			"ada: save team-a/sites {Domains:[acme.example *.acme.example] Projects:[] Localhost:true Missing:Deny Site: Version:}", acme.Allowlist("team-a", "sites")},
 		{checkout.Of("rotate"), url.Values{"overlap": {"24h"}}, "ada: rotate " + checkout.Of() + " 24h", checkout.Of()},
 		{checkout.Of("suspend"), nil, "ada: suspend " + checkout.Of(), checkout.Of()},
 		{checkout.Of("resume"), nil, "ada: resume " + checkout.Of(), checkout.Of()},

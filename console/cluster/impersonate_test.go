@@ -26,10 +26,10 @@ import (
 // impersonator makes a ServiceAccount that may impersonate people with some groups, and returns the file of its token.
 func impersonator(ctx context.Context, w *testenv.World, groups ...string) (tokenFile string) {
 	GinkgoHelper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "console"}}
-	Expect(testenv.Admin.Create(ctx, account)).To(Succeed())
+	own := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "console"}}
+	Expect(testenv.Admin.Create(ctx, own)).To(Succeed())
 	request := &authenticationv1.TokenRequest{}
-	Expect(testenv.Admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
+	Expect(testenv.Admin.SubResource("token").Create(ctx, own, request)).To(Succeed())
 	tokenFile = filepath.Join(GinkgoT().TempDir(), "token")
 	Expect(os.WriteFile(tokenFile, []byte(request.Status.Token), 0o600)).To(Succeed())
 	may := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace + "-console"}, Rules: []rbacv1.PolicyRule{
@@ -38,7 +38,7 @@ func impersonator(ctx context.Context, w *testenv.World, groups ...string) (toke
 	}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: may.Name},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: may.Name},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: account.Name}}}
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: own.Name}}}
 	for _, object := range []client.Object{may, binding} {
 		Expect(testenv.Admin.Create(ctx, object)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(testenv.Admin.Delete(ctx, object)).To(Succeed()) })

@@ -69,7 +69,7 @@ func TestImpersonation(t *testing.T) {
 	refused(t, err, "groups of this account cannot be read")
 }
 
-// TestNobodyIsOfTheSystem: whatever a provider says, nobody is one of Kubernetes itself, and nobody has a group that is not listed.
+// TestNobodyIsOfTheSystem: regardless of what a provider says, nobody is one of Kubernetes itself, and nobody has a group that is not listed.
 func TestNobodyIsOfTheSystem(t *testing.T) {
 	t.Parallel()
 	m := mapping(t, "claims.sub", "claims.groups")

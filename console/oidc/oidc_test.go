@@ -118,7 +118,7 @@ func (b *browser) end(path string) (session.Claims, string, error) {
 // refused fails the test unless an error says so to a person.
 func refused(t *testing.T, err error, says string) {
 	t.Helper()
-	if told, ok := errors.AsType[*web.SignInError](err); !ok || !strings.Contains(told.Text, says) || len(told.Text) > 400 {
+	if said, ok := errors.AsType[*web.SignInError](err); !ok || !strings.Contains(said.Text, says) || len(said.Text) > 400 {
 		t.Errorf("%v, and not %q", err, says)
 	}
 }
@@ -306,7 +306,7 @@ func TestTheProviderIsFoundWhenItIsUp(t *testing.T) {
 	s.setDown(true)
 	if _, _, err := b.end(path); err == nil {
 		t.Error("a provider that is down gives a token")
-	} else if _, told := errors.AsType[*web.SignInError](err); told {
+	} else if _, said := errors.AsType[*web.SignInError](err); said {
 		t.Errorf("it says that the person is refused: %v", err)
 	}
 	*s.time = s.time.Add(2 * time.Hour) // what was found still holds

@@ -150,7 +150,7 @@ func (p *Provider) End(w http.ResponseWriter, r *http.Request) (of session.Claim
 	if code == "" || len(code) > mostCode {
 		return of, begun.Next, refusal("The provider sent no code. Try again.")
 	}
-	raw, token, err := p.exchange(r.Context(), code, begun)
+	raw, token, err := p.redeem(r.Context(), code, begun)
 	if err != nil {
 		return of, begun.Next, err
 	}
@@ -158,8 +158,8 @@ func (p *Provider) End(w http.ResponseWriter, r *http.Request) (of session.Claim
 	return of, begun.Next, err
 }
 
-// exchange has the provider give an ID token for a code, and verifies it.
-func (p *Provider) exchange(ctx context.Context, code string, begun flow) (raw string, token *gooidc.IDToken, err error) {
+// redeem has the provider give an ID token for a code, and verifies it.
+func (p *Provider) redeem(ctx context.Context, code string, begun flow) (raw string, token *gooidc.IDToken, err error) {
 	f, err := p.found.get(ctx)
 	if err != nil {
 		return "", nil, p.failed("the provider of sign-ins cannot be reached", err)

@@ -154,9 +154,9 @@ func TestWhatComesBackIsNotTrusted(t *testing.T) {
 			return path
 		}
 	}
-	token := func(make func(p *provider, claims map[string]any) string) func(*browser, string) string {
+	token := func(issue func(p *provider, claims map[string]any) string) func(*browser, string) string {
 		return func(b *browser, path string) string {
-			b.token = make
+			b.token = issue
 			return path
 		}
 	}

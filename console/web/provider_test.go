@@ -109,7 +109,7 @@ func TestSignInByAProvider(t *testing.T) {
 		}
 	}
 	p.down = true
-	b = b.installation.browser()
+	b = b.browser()
 	w := b.post("/sign-in/oidc", formToken(t, b.get("/sign-in")), url.Values{"next": {"/groups/team-a/acme"}})
 	want(t, w, http.StatusServiceUnavailable, "does not answer as it should", `name="next" value="/groups/team-a/acme"`)
 	if w.Header().Get("Retry-After") != "5" || w.Header().Get("Refresh") != "" {

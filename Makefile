@@ -26,7 +26,7 @@ LDFLAGS = -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).revision=$(REVISION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart test/gatewaykits test/gitops test/scanners
+MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart test/gatewaykits test/gitops test/oidc test/scanners
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -118,6 +118,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory test-chart test-gitops test-gatewaykits
 	cd test/scanners && go test ./...
+	cd test/oidc && go test ./...
 	cd hack/release && go test ./...
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e

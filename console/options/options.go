@@ -28,6 +28,8 @@ type Config struct {
 
 	TrustedProxies []netip.Prefix
 
+	File string // that of a ConsoleConfiguration; empty: people sign in with tokens alone
+
 	APIServer, APIServerCAFile string
 	ServiceAccounts            bool     // their tokens sign in, too
 	Namespaces                 []string // in which Groups are looked for, for people who may not list those of all namespaces
@@ -71,7 +73,9 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 			c.TrustedProxies = append(c.TrustedProxies, prefix)
 			return nil
 		})
-	signIn := flags.String("sign-in", signInToken, "`how` people sign in: token, which is one of the cluster, pasted")
+	flags.StringVar(&c.File, "config", "", "`file` with a ConsoleConfiguration, which says by which OpenID Connect provider people sign in; "+
+		"empty: with tokens alone")
+	signIn := flags.String("sign-in", signInToken, "`how` people sign in: token, which is one of the cluster, pasted; --config adds a provider to it")
 	flags.BoolVar(&c.ServiceAccounts, "allow-service-accounts", false, "let tokens of ServiceAccounts sign in, too; what they do is then logged as done "+
 		"by the ServiceAccount, and by no person")
 	flags.StringVar(&c.APIServer, "api-server", apiServer(environment), "`URL` of the Kubernetes API; default: that of the cluster of the Pod")
@@ -103,7 +107,7 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 		return c, nil
 	}
 	if *signIn != signInToken {
-		return Config{}, fmt.Errorf("--sign-in: write %s", signInToken)
+		return Config{}, fmt.Errorf("--sign-in: write %s; --config adds a provider to it", signInToken)
 	}
 	return c, c.check()
 }

@@ -48,6 +48,9 @@ func TestParse(t *testing.T) {
 	if err != nil || inPod.APIServer != "https://[fd00::1]:6443" {
 		t.Errorf("%v, %q", err, inPod.APIServer)
 	}
+	if with, err := options.Parse(append(good, "--config=/console.yaml"), none, io.Discard); err != nil || with.File != "/console.yaml" {
+		t.Errorf("%v, %q", err, with.File)
+	}
 	var help strings.Builder
 	if _, err := options.Parse([]string{"--help"}, none, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-keys-dir") {
 		t.Errorf("%v: %s", err, help.String())

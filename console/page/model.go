@@ -60,6 +60,12 @@ type SignIn struct {
 // Write writes the page.
 func (p SignIn) Write(to io.Writer, frame Frame) error { return render(to, "signin", frame, p) }
 
+// Leaving is on its way to the provider.
+type Leaving struct{ Provider, Href string }
+
+// Write writes the page.
+func (p Leaving) Write(to io.Writer, frame Frame) error { return render(to, "leaving", frame, p) }
+
 // Field is a value of a form that was not accepted. Secrets are never kept.
 type Field struct {
 	Name, Label, Value, Error string

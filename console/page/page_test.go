@@ -37,6 +37,7 @@ func examples() []example {
 	return []example{
 		{"signin", "Sign in", SignIn{Provider: "Acme SSO", Next: "/groups/acme"}},
 		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/", ServiceAccounts: true}},
+		{"signin-leaving", "Sign in", Leaving{Provider: "Acme SSO", Href: "https://login.example/authorize?client_id=keyward&state=a"}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
 		{"groups", "Groups", Groups{Groups: []Group{

@@ -21,7 +21,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/keyward-dev/keyward/console/bearer"
+	"github.com/keyward-dev/keyward/console/config"
 	"github.com/keyward-dev/keyward/console/keyring"
+	"github.com/keyward-dev/keyward/console/oidc"
 	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/session"
@@ -69,12 +71,16 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 	if s.ready, err = newReadiness(tokens.Anonymous()); err != nil {
 		return nil, fmt.Errorf("--api-server-ca-file: %w", err)
 	}
+	reach, provider, err := s.signIn(tokens)
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	clients := clientaddr.New(config.TrustedProxies, clientaddr.HeaderXForwardedFor)
 	handler, err := web.New(web.Config{
-		Desk: desk, Ring: s.ring, Now: time.Now, Log: log, Registry: registry, Reach: tokens.Reach, Verify: tokens.Verify,
-		ServiceAccounts: config.ServiceAccounts, Revocations: session.NewMemory(time.Now, time.Now()), Origins: []string{config.Origin}, TLS: true,
+		Desk: desk, Ring: s.ring, Now: time.Now, Log: log, Registry: registry, Reach: reach, Verify: tokens.Verify,
+		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: session.NewMemory(time.Now, time.Now()), Origins: []string{config.Origin}, TLS: true,
 		AtOnce: config.AtOnce,
 		Address: func(r *http.Request) netip.Addr {
 			return clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header)
@@ -84,6 +90,25 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 		return nil, err
 	}
 	return s, s.open(handler, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+}
+
+// signIn reads how people sign in beside tokens, and returns how the API server is reached as them, and the provider; nil: there is none.
+func (s *Server) signIn(tokens *bearer.Tokens) (reach func(session.Claims) (*rest.Config, error), provider web.Provider, err error) {
+	if s.config.File == "" {
+		return tokens.Reach, nil, nil
+	}
+	file, err := config.Load(s.config.File)
+	if err != nil || file.OIDC == nil {
+		return tokens.Reach, nil, err
+	}
+	provider, err = oidc.New(*file.OIDC, oidc.Environment{Origin: s.config.Origin, Ring: s.ring, Now: time.Now, Log: s.log, Verify: tokens.Verify})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.config.File, err)
+	}
+	if file.OIDC.Impersonate == nil {
+		return tokens.Reach, provider, nil
+	}
+	return file.OIDC.Impersonate.Reach(tokens.Anonymous(), tokens.Reach), provider, nil
 }
 
 func buildInfo() prometheus.Collector {

@@ -199,6 +199,9 @@ func TestWhatCannotWorkFailsAtTheStart(t *testing.T) {
 		"--health-listen":      func(c *options.Config) { c.HealthAddress = "256.0.0.1:1" },
 		"--metrics-listen":     func(c *options.Config) { c.MetricsAddress = "256.0.0.1:1" },
 		"--tls-cert":           func(c *options.Config) { c.TLSCertFile = "nowhere" },
+		"--config: reading":    func(c *options.Config) { c.File = "nowhere" },
+		"oidc.issuer: Invalid": func(c *options.Config) { c.File = file(t, "http://127.0.0.1:1", "passToken: {}") },
+		"oidc.caFile: open":    func(c *options.Config) { c.File = file(t, "https://127.0.0.1:1", "passToken: {}", "caFile: /nowhere") },
 	} {
 		config, _ := cluster(t)
 		change(&config)
@@ -206,5 +209,37 @@ func TestWhatCannotWorkFailsAtTheStart(t *testing.T) {
 			!strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}
+	}
+}
+
+// file is one with a provider.
+func file(t *testing.T, issuer string, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "console.yaml")
+	text := "apiVersion: config.keyward.dev/v1alpha1\nkind: ConsoleConfiguration\noidc:\n  name: Example\n  clientID: keyward\n  issuer: " + issuer + "\n  " +
+		strings.Join(lines, "\n  ") + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestStartsWithoutTheProvider: who has a token can sign in also while the provider is down.
+func TestStartsWithoutTheProvider(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"passToken: {}", "impersonate: {groups: claims.groups, prefix: 'oidc:', allowedGroups: ['oidc:team-a']}"} {
+		config, _ := cluster(t)
+		config.File = file(t, "https://127.0.0.1:1", how)
+		s, end := start(t, config)
+		pages := "http://" + s.Addresses().Pages.String()
+		status, body := get(t, http.DefaultClient, pages+"/sign-in")
+		if status != http.StatusOK || !strings.Contains(body, "Continue with Example") || !strings.Contains(body, `action="/sign-in/token"`) {
+			t.Errorf("%d %s", status, body)
+		}
+		if status, body := get(t, http.DefaultClient, pages+"/sign-in/callback?code=a&state=b"); status != http.StatusBadRequest {
+			t.Errorf("%d %s", status, body)
+		}
+		http.DefaultClient.CloseIdleConnections()
+		end()
 	}
 }

@@ -1,13 +1,10 @@
 package session
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -74,32 +71,13 @@ func (s *Sessions) seal(c Claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encoding the token of a session: %w", err)
 	}
-	id, key := s.config.Ring.Newest(s.config.Now(), forToken)
-	aead, err := newAEAD(key)
-	if err != nil {
-		return "", err
-	}
-	return version + "." + id + "." + encoding.EncodeToString(aead.Seal(nil, nil, text, s.additional(id))), nil
+	return s.config.Ring.Seal(s.config.Now(), forToken, s.token.Full(), text)
 }
 
 // open returns what is sealed in the value of a cookie, and whether the newest secret sealed it. It does not compare times.
 func (s *Sessions) open(value string) (c Claims, newest, ok bool) {
-	parts := strings.Split(value, ".")
-	if len(parts) != 3 || parts[0] != version {
-		return c, false, false
-	}
-	id := parts[1]
-	key, known := s.config.Ring.Key(id, forToken)
-	raw, err := encoding.DecodeString(parts[2])
-	if !known || err != nil {
-		return c, false, false
-	}
-	aead, err := newAEAD(key)
-	if err != nil {
-		return c, false, false
-	}
-	text, err := aead.Open(nil, nil, raw, s.additional(id))
-	if err != nil {
+	text, newest, ok := s.config.Ring.Open(s.config.Now(), forToken, s.token.Full(), value)
+	if !ok {
 		return c, false, false
 	}
 	var flat sealed
@@ -113,19 +91,5 @@ func (s *Sessions) open(value string) (c Claims, newest, ok bool) {
 	if flat.Ends != 0 {
 		c.Ends = time.UnixMilli(flat.Ends)
 	}
-	current, _ := s.config.Ring.Newest(s.config.Now(), forToken)
-	return c, id == current, true
-}
-
-// additional is authenticated with the token, so that it is good as no other cookie and in no other version.
-func (s *Sessions) additional(id string) []byte {
-	return []byte(s.token.Full() + "\x00" + version + "\x00" + id)
-}
-
-func newAEAD(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
+	return c, newest, true
 }

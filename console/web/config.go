@@ -44,6 +44,8 @@ type Config struct {
 	Address func(*http.Request) netip.Addr
 	// Verify returns whom a pasted token is of, or an error that wraps *SignInError if it is not accepted. Optional with Entry.
 	Verify func(ctx context.Context, token string) (session.Claims, error)
+	// Provider signs people in who come back from it. Optional.
+	Provider Provider
 	// ServiceAccounts says that Verify accepts their tokens.
 	ServiceAccounts bool
 	// Entry returns whom a link with a secret signs in, once. It is for a console on the machine of a person, which has no other sign-in. Optional.
@@ -63,6 +65,20 @@ type SignInError struct{ Text string }
 
 // Error implements error.
 func (e *SignInError) Error() string { return e.Text }
+
+// ErrNotBegun is the error of a sign-in that this browser has not begun, or that is over.
+var ErrNotBegun = errors.New("this sign-in was not begun in this browser, or it took too long, or it is over")
+
+// Provider signs people in at another site, such as an OpenID Connect provider.
+type Provider interface {
+	// Name is shown to people.
+	Name() string
+	// Begin returns the address that the browser is sent to. It may set a cookie.
+	Begin(w http.ResponseWriter, r *http.Request, next string) (address string, err error)
+	// End returns who has come back, and the path that Begin had as next. It returns an error that wraps *SignInError if that is nobody who may sign
+	// in, and ErrNotBegun before anything is asked of anybody.
+	End(w http.ResponseWriter, r *http.Request) (of session.Claims, next string, err error)
+}
 
 // console serves the pages.
 type console struct {

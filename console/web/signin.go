@@ -34,6 +34,11 @@ func (c *console) routeSignIn() {
 		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.signInByToken))
 		c.mux.Handle("POST "+session.SignInPath+"/token", open(limited.ServeHTTP))
 	}
+	if c.config.Provider != nil {
+		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.leaveToSignIn))
+		c.mux.Handle("POST "+session.SignInPath+"/oidc", open(limited.ServeHTTP))
+		c.mux.Handle("GET "+session.SignInPath+"/callback", open(c.comeBack))
+	}
 	if c.config.Entry != nil {
 		c.mux.Handle("GET "+EntryPath+"{secret}", open(c.enter))
 	}
@@ -66,9 +71,18 @@ func (c *console) showSignIn(w http.ResponseWriter, r *http.Request, status int,
 	if r.Method == http.MethodPost {
 		next = r.PostForm.Get("next")
 	}
+	c.showSignInTo(w, r, status, problem, next)
+}
+
+// showSignInTo asks who somebody is, who goes to next then.
+func (c *console) showSignInTo(w http.ResponseWriter, r *http.Request, status int, problem, next string) {
 	frame := c.frame(r, "Sign in")
 	frame.Person, frame.SignOut = "", false
-	c.write(w, status, page.SignIn{Problem: problem, Next: session.LocalPath(next), ServiceAccounts: c.config.ServiceAccounts}, frame)
+	doc := page.SignIn{Problem: problem, Next: session.LocalPath(next), ServiceAccounts: c.config.ServiceAccounts}
+	if c.config.Provider != nil {
+		doc.Provider = c.config.Provider.Name()
+	}
+	c.write(w, status, doc, frame)
 }
 
 // signInByToken begins a session with a token that was pasted.
@@ -83,13 +97,54 @@ func (c *console) signInByToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	claims, err := c.config.Verify(r.Context(), token)
+	c.begin(w, r, claims, r.PostForm.Get("next"), err, "The cluster does not answer at the moment. Try again.")
+}
+
+const providerDown = "The provider of sign-ins does not answer as it should at the moment. Try again."
+
+// leaveToSignIn sends a browser to the provider. It is no redirect: browsers apply form-action of the policy to where a form is redirected, and a
+// provider may send people on to others that nobody knows here.
+func (c *console) leaveToSignIn(w http.ResponseWriter, r *http.Request) {
+	address, err := c.config.Provider.Begin(w, r, r.PostForm.Get("next"))
+	if err != nil {
+		w.Header().Set("Retry-After", "5")
+		c.showSignIn(w, r, http.StatusServiceUnavailable, providerDown)
+		return
+	}
+	w.Header().Set("Refresh", "0;url="+address)
+	frame := c.frame(r, "Sign in")
+	frame.Person, frame.SignOut = "", false
+	c.write(w, http.StatusOK, page.Leaving{Provider: c.config.Provider.Name(), Href: address}, frame)
+}
+
+// comeBack begins the session of somebody whom the provider has sent back. Whoever has begun was counted then, and each beginning is good once; others
+// are counted here. To ask for its head uses nothing up.
+func (c *console) comeBack(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	claims, next, err := c.config.Provider.End(w, r)
+	if errors.Is(err, ErrNotBegun) {
+		if wait := c.limiter.Address(c.config.Address(r)); wait > 0 {
+			signin.Refuse(w, wait)
+			return
+		}
+		c.showSignInTo(w, r, http.StatusBadRequest, sentence(ErrNotBegun.Error())+" Begin again.", next)
+		return
+	}
+	c.begin(w, r, claims, next, err, providerDown)
+}
+
+// begin begins a session, unless err says why there is none.
+func (c *console) begin(w http.ResponseWriter, r *http.Request, claims session.Claims, next string, err error, down string) {
 	if refused, ok := errors.AsType[*SignInError](err); ok {
-		c.showSignIn(w, r, http.StatusUnauthorized, refused.Text)
+		c.showSignInTo(w, r, http.StatusUnauthorized, refused.Text, next)
 		return
 	}
 	if err != nil {
 		w.Header().Set("Retry-After", "5")
-		c.showSignIn(w, r, http.StatusServiceUnavailable, "The cluster does not answer at the moment. Try again.")
+		c.showSignInTo(w, r, http.StatusServiceUnavailable, down, next)
 		return
 	}
 	if wait := c.limiter.Person(claims.Name); wait > 0 {
@@ -97,10 +152,10 @@ func (c *console) signInByToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.sessions.SignIn(w, r, claims); err != nil {
-		c.showSignIn(w, r, http.StatusUnprocessableEntity, sentence(err.Error()))
+		c.showSignInTo(w, r, http.StatusUnprocessableEntity, sentence(err.Error()), next)
 		return
 	}
-	leave(w, session.LocalPath(r.PostForm.Get("next")))
+	leave(w, session.LocalPath(next))
 }
 
 // enter begins the session of a link, which is good once. To ask for its head uses nothing up.

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,5 +58,52 @@ func TestConsole(t *testing.T) {
 		if got := b.reaches(t, one.from, d, one.port); got != one.open {
 			t.Errorf("%v reaches %d: %v", one.from, one.port, got)
 		}
+	}
+}
+
+// TestConsoleByAProvider: the components for a provider give the console its file, and for impersonation a token and the right to impersonate the listed
+// groups, and no other.
+func TestConsoleByAProvider(t *testing.T) {
+	dir := t.TempDir()
+	base, err := filepath.Abs("../../config/console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative := func(from, to string) string {
+		t.Helper()
+		path, err := filepath.Rel(from, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		t.Fatal(err)
+	}
+	at := relative(dir, base)
+	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [" + at + "]\ncomponents: [" + at + "/oidc, " + at + "/impersonate]\n"
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := build(t, relative(filepath.Dir(base), dir))
+	if len(b.clusterRoles) != 1 || len(b.clusterWide) != 1 || len(b.bindings)+len(b.roles) != 0 {
+		t.Fatalf("%v %v %v", b.clusterRoles, b.clusterWide, b.bindings)
+	}
+	for _, role := range b.clusterRoles {
+		for _, rule := range role.Rules {
+			isGroups := slices.Equal(rule.Resources, []string{"groups"})
+			if !slices.Equal(rule.Verbs, []string{"impersonate"}) || !isGroups && !slices.Equal(rule.Resources, []string{"users"}) ||
+				isGroups && len(rule.ResourceNames) == 0 || slices.Contains(rule.ResourceNames, "*") {
+				t.Errorf("it may %v", rule)
+			}
+		}
+	}
+	pod := b.deployments[0].Spec.Template.Spec
+	if pod.AutomountServiceAccountToken == nil || !*pod.AutomountServiceAccountToken {
+		t.Error("it has no token to impersonate with")
+	}
+	if c := pod.Containers[0]; !slices.Contains(c.Args, "--config=/var/run/keyward/config/console.yaml") || !slices.ContainsFunc(c.VolumeMounts,
+		func(m corev1.VolumeMount) bool { return m.MountPath == "/var/run/keyward/config" }) {
+		t.Errorf("%v %v", c.Args, c.VolumeMounts)
 	}
 }

@@ -31,7 +31,7 @@ import (
 	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/console/person"
-	"github.com/keyward-dev/keyward/console/server"
+	"github.com/keyward-dev/keyward/console/program"
 	"github.com/keyward-dev/keyward/console/web"
 )
 
@@ -128,7 +128,7 @@ func start(t *testing.T, how string) *world {
 	config.File = write(t, dir, "console.yaml", []byte("apiVersion: config.keyward.dev/v1alpha1\nkind: ConsoleConfiguration\noidc:\n  name: Zitadel\n"+
 		"  issuer: "+w.issuer+"\n  clientID: keyward\n  scopes: [openid, profile, email]\n  clientSecretFile: "+write(t, dir, "secret", []byte(secret+"\n"))+
 		"\n  caFile: "+write(t, dir, "op.crt", certificate(provider))+"\n  "+how+"\n"))
-	console, err := server.New(config, func(of *person.Person) (web.Desk, error) { return desk{of: of}, nil }, slog.New(slog.NewJSONHandler(w.log, nil)))
+	console, err := program.New(config, func(of *person.Person) (web.Desk, error) { return desk{of: of}, nil }, slog.New(slog.NewJSONHandler(w.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

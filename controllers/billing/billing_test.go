@@ -199,8 +199,8 @@ func TestDeleted(t *testing.T) {
 	groups := &oneGroup{group: group(), usage: ledger(0)}
 	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}}
 	keeper := start(t, kept, groups, clk, "to-Lago")
-	if err := keeper.Look(t.Context()); err != nil || !groups.held {
-		t.Fatal(err, groups.held)
+	if err := keeper.Look(t.Context()); err != nil || !groups.isHeld() {
+		t.Fatal(err, groups.isHeld())
 	}
 	clk.SetTime(begin.Add(80 * time.Minute))
 	groups.mu.Lock()
@@ -208,8 +208,8 @@ func TestDeleted(t *testing.T) {
 	groups.mu.Unlock()
 	// By another leader, which knows nothing but what is persisted.
 	keeper = start(t, kept, groups, clk, "to-Lago")
-	if err := keeper.Look(t.Context()); err != nil || groups.held {
-		t.Fatal(err, groups.held)
+	if err := keeper.Look(t.Context()); err != nil || groups.isHeld() {
+		t.Fatal(err, groups.isHeld())
 	}
 	if err := send(t, keeper, config.Lago, e.all[config.Lago].server.URL, clk.Now()); err != nil {
 		t.Fatal(err)

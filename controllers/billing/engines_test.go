@@ -78,6 +78,12 @@ func (o *oneGroup) Hold(_ context.Context, _ *v1alpha1.Group, hold bool) error {
 	return nil
 }
 
+func (o *oneGroup) isHeld() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.held
+}
+
 // engine is a receiver that deduplicates as an engine says, and adds up what is left.
 type engine struct {
 	mu          sync.Mutex

@@ -127,7 +127,7 @@ test: bin/devcluster ## Run all tests, as CI does
 # them wait most of the time, so they run on three clusters: one for tests of counts, one for long ones, and one for all others.
 # What is searched for keys at the end is what was written on the same cluster.
 COUNTED := Quota|Usage|Bytes|RateLimit
-LONG := LeastPrivilege|ReadGettingStarted|Killed
+LONG := LeastPrivilege|ReadGettingStarted|Import
 SEARCHED := EventsHaveNoKeysPathsOrQueries|PlaintextIsInSecretsOnly
 E2E := go test $(RACE) -count=1 -timeout 30m
 .PHONY: e2e

@@ -46,7 +46,6 @@ const (
 	defaultShutdown = 20 * time.Second
 	mostAtOnce      = 10_000
 	mostNamespaces  = 64
-	signInToken     = "token"
 )
 
 // Parse reads the arguments after the program's name; environment is that of the process, for the address that Kubernetes gives to Pods. Its errors
@@ -75,7 +74,6 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 		})
 	flags.StringVar(&c.File, "config", "", "`file` with a ConsoleConfiguration, which says by which OpenID Connect provider people sign in; "+
 		"empty: with tokens alone")
-	signIn := flags.String("sign-in", signInToken, "`how` people sign in: token, which is one of the cluster, pasted; --config adds a provider to it")
 	flags.BoolVar(&c.ServiceAccounts, "allow-service-accounts", false, "let tokens of ServiceAccounts sign in, too; what they do is then logged as done "+
 		"by the ServiceAccount, and by no person")
 	flags.StringVar(&c.APIServer, "api-server", apiServer(environment), "`URL` of the Kubernetes API; default: that of the cluster of the Pod")
@@ -105,9 +103,6 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 	}
 	if c.Version {
 		return c, nil
-	}
-	if *signIn != signInToken {
-		return Config{}, fmt.Errorf("--sign-in: write %s; --config adds a provider to it", signInToken)
 	}
 	return c, c.check()
 }

@@ -31,7 +31,6 @@ func TestParse(t *testing.T) {
 		{[]string{"--tls-cert=c", "--tls-key=k"}, "--behind-proxy serves plain HTTP"},
 		{[]string{"--tls-cert=c"}, "belong together"},
 		{[]string{"--trusted-proxy=10.0.0.1"}, "write a prefix"},
-		{[]string{"--sign-in=oidc"}, "--sign-in: write token"},
 		{[]string{"--namespace=a", "--namespace=b"}, ""},
 		{[]string{"--namespace=A"}, "write the name of a namespace"},
 		{[]string{"--most-requests=-1"}, "--most-requests"},

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,7 +81,7 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 	clients := clientaddr.New(config.TrustedProxies, clientaddr.HeaderXForwardedFor)
 	handler, err := web.New(web.Config{
 		Desk: desk, Ring: s.ring, Now: time.Now, Log: log, Registry: registry, Reach: reach, Verify: tokens.Verify,
-		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: session.NewMemory(time.Now, time.Now()), Origins: []string{config.Origin}, TLS: true,
+		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: session.NewMemory(time.Now, time.Now()), Origins: []string{config.Origin},
 		AtOnce: config.AtOnce,
 		Address: func(r *http.Request) netip.Addr {
 			return clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header)
@@ -235,10 +236,12 @@ type readiness struct {
 	url    string
 	client *http.Client
 
-	mu      sync.Mutex
-	asked   time.Time
-	problem string // empty: it answered
-	leaving bool
+	leaving atomic.Bool
+
+	// mu guards what is below. It is held while one asks, and others wait for that answer.
+	mu       sync.Mutex
+	answered time.Time
+	problem  string // empty: it answered
 }
 
 func newReadiness(anonymous *rest.Config) (*readiness, error) {
@@ -253,27 +256,30 @@ func newReadiness(anonymous *rest.Config) (*readiness, error) {
 	return &readiness{url: anonymous.Host + "/readyz", client: &http.Client{Transport: through, Timeout: readyTimeout}}, nil
 }
 
-func (r *readiness) leave() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.leaving = true
-}
+func (r *readiness) leave() { r.leaving.Store(true) }
 
 // ServeHTTP implements http.Handler.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if r.leaving.Load() {
+		http.Error(w, "ending", http.StatusServiceUnavailable)
+		return
+	}
+	if problem := r.latest(request.Context()); problem != "" {
+		http.Error(w, problem, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// latest is an answer that is not older than readyFor.
+func (r *readiness) latest(ctx context.Context) (problem string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); r.asked.IsZero() || now.Sub(r.asked) >= readyFor {
-		r.problem, r.asked = r.ask(context.WithoutCancel(request.Context())), now
+	if r.answered.IsZero() || time.Since(r.answered) >= readyFor {
+		r.problem = r.ask(context.WithoutCancel(ctx))
+		r.answered = time.Now() // when it has answered: who waits for a slow answer takes it, and asks for no other
 	}
-	switch {
-	case r.leaving:
-		http.Error(w, "ending", http.StatusServiceUnavailable)
-	case r.problem != "":
-		http.Error(w, r.problem, http.StatusServiceUnavailable)
-	default:
-		_, _ = w.Write([]byte("ok\n"))
-	}
+	return r.problem
 }
 
 // ask says why the API server is not ready. That it refuses to tell nobody is an answer: it works, and people have credentials.

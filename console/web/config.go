@@ -50,10 +50,9 @@ type Config struct {
 	ServiceAccounts bool
 	// Entry returns whom a link with a secret signs in, once. It is for a console on the machine of a person, which has no other sign-in. Optional.
 	Entry func(secret string) (session.Claims, bool)
-	// Loopback is for a console on plain HTTP to the machine itself: it is served to the hosts of Origins only.
+	// Loopback is for a console on plain HTTP to the machine itself: it is served to the hosts of Origins only. Browsers reach all others by HTTPS
+	// alone, also where a proxy ends it.
 	Loopback bool
-	// TLS says that browsers reach the console by HTTPS alone, also where a proxy ends it.
-	TLS bool
 	// AtOnce is how many requests are served at the same time, others get 503; default: DefaultAtOnce.
 	AtOnce int
 	// Timeout is how long a request may take; default: DefaultTimeout.
@@ -150,7 +149,7 @@ func (c *console) around(inner http.Handler) (http.Handler, error) {
 		served = csrf.OnlyHosts(hosts, served)
 	}
 	served = bound(c.config.AtOnce, c.config.Timeout, served)
-	served, err := headers.Set(headers.Config{TLS: c.config.TLS}, c.errorPages(served))
+	served, err := headers.Set(headers.Config{TLS: !c.config.Loopback}, c.errorPages(served))
 	if err != nil {
 		return nil, err
 	}

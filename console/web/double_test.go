@@ -169,7 +169,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
-		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin}, TLS: true,
+		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},
 		Reach: func(of session.Claims) (*rest.Config, error) {
 			return &rest.Config{BearerToken: of.Credential.Reveal()}, nil
 		},

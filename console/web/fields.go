@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/keyward-dev/keyward/console/page"
 )
 
 // Bounds of fields, in characters and entries; those of the API types, or tighter.
@@ -110,15 +108,9 @@ func (f *fields) bound(name, text string, most int, lines bool) {
 	}
 }
 
-// refuseInput shows the error of a field, and what was entered.
-func refuseInput(in *page.Input, errors map[string]string, name string) {
+// refuse sets the error of a field of a page.
+func refuse(into *string, errors map[string]string, name string) {
 	if text := errors[name]; text != "" {
-		in.Error = text
-	}
-}
-
-func refuseChoices(in *page.Choices, errors map[string]string, name string) {
-	if text := errors[name]; text != "" {
-		in.Error = text
+		*into = text
 	}
 }

@@ -102,7 +102,7 @@ func showLog(a *asked) (document, error) {
 	p.From, p.Through = page.Input{Value: asEntered.From}, page.Input{Value: asEntered.Through}
 	p.Entries, p.Next, p.Clear = nil, "", a.group.Of("log")
 	for name, in := range map[string]*page.Input{"object": &p.Object, "actor": &p.Actor, "from": &p.From, "through": &p.Through} {
-		refuseInput(in, f.errors, name)
+		refuse(&in.Error, f.errors, name)
 	}
 	return p, nil
 }
@@ -143,10 +143,10 @@ func showAllowlist(a *asked) (document, error) {
 		p.YAML = ""
 	}
 	p.Problem = a.problemBeside(p.Problem, "domains", "projects", "missing", "site")
-	refuseInput(&p.Domains, a.errors, "domains")
-	refuseChoices(&p.Projects, a.errors, "projects")
-	refuseChoices(&p.Missing, a.errors, "missing")
-	refuseInput(&p.Site, a.errors, "site")
+	refuse(&p.Domains.Error, a.errors, "domains")
+	refuse(&p.Projects.Error, a.errors, "projects")
+	refuse(&p.Missing.Error, a.errors, "missing")
+	refuse(&p.Site.Error, a.errors, "site")
 	return p, nil
 }
 

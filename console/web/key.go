@@ -49,15 +49,15 @@ func showNewKey(a *asked) (document, error) {
 		return nil, err
 	}
 	p.Problem = a.problemBeside(p.Problem, "name", "description", "projects", "permissions", "clients", "addresses", "lifetime", "rotation", "reveal")
-	refuseInput(&p.Name, a.errors, "name")
-	refuseInput(&p.Description, a.errors, "description")
-	refuseChoices(&p.Projects, a.errors, "projects")
-	refuseChoices(&p.Permissions, a.errors, "permissions")
-	refuseChoices(&p.Clients, a.errors, "clients")
-	refuseInput(&p.Addresses, a.errors, "addresses")
-	refuseChoices(&p.Lifetimes, a.errors, "lifetime")
-	refuseChoices(&p.Rotations, a.errors, "rotation")
-	refuseChoices(&p.Reveals, a.errors, "reveal")
+	refuse(&p.Name.Error, a.errors, "name")
+	refuse(&p.Description.Error, a.errors, "description")
+	refuse(&p.Projects.Error, a.errors, "projects")
+	refuse(&p.Permissions.Error, a.errors, "permissions")
+	refuse(&p.Clients.Error, a.errors, "clients")
+	refuse(&p.Addresses.Error, a.errors, "addresses")
+	refuse(&p.Lifetimes.Error, a.errors, "lifetime")
+	refuse(&p.Rotations.Error, a.errors, "rotation")
+	refuse(&p.Reveals.Error, a.errors, "reveal")
 	return p, nil
 }
 

@@ -121,7 +121,7 @@ func loopback(t *testing.T) *browser {
 	t.Helper()
 	used := false
 	i := install(t, func(config *web.Config) {
-		config.Verify, config.Loopback, config.TLS, config.Origins = nil, true, false, []string{own}
+		config.Verify, config.Loopback, config.Origins = nil, true, []string{own}
 		config.Entry = func(secret string) (session.Claims, bool) {
 			if secret != "the-secret" || used {
 				return session.Claims{}, false

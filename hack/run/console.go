@@ -159,7 +159,7 @@ func (r *runner) createVisitor(ctx context.Context) error {
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	rights := &rbacv1.Role{ObjectMeta: meta(visitor), Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "patch"}}}}
+	rights := &rbacv1.Role{ObjectMeta: meta(visitor), Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}}}
 	if _, err := r.core.RbacV1().Roles(sampleNamespace).Create(ctx, rights, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}

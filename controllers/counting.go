@@ -73,8 +73,12 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 		Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: writes,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	})
+	deleted := func(group types.NamespacedName, id string) {
+		keys.Forget(id)
+		collector.Deleted(group, id)
+	}
 	runnables = append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()},
-		&quota.KeyFollower{Aggregator: aggregator, Cache: mgr.GetCache(), Deleted: collector.Deleted}, collector)
+		&quota.KeyFollower{Aggregator: aggregator, Cache: mgr.GetCache(), Deleted: deleted}, collector)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("adding the usage: %w", err)

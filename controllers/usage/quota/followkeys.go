@@ -108,6 +108,11 @@ func (f *KeyFollower) set(ctx context.Context, key *v1alpha1.ApiKey) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.put(ctx, group, key, requests)
+}
+
+// put replaces or removes the quota of a key. The caller holds the lock.
+func (f *KeyFollower) put(ctx context.Context, group types.NamespacedName, key *v1alpha1.ApiKey, requests *uint64) {
 	quotas := f.quotas[group]
 	if quotas == nil {
 		if requests == nil {
@@ -177,9 +182,7 @@ func (f *KeyFollower) forget(key *v1alpha1.ApiKey) {
 	group, id := groupOf(key), key.Status.KeyID
 	f.remember(group, client.ObjectKeyFromObject(key), false)
 	f.mu.Lock()
-	if quotas := f.quotas[group]; quotas != nil {
-		quotas.set(id, key.CreationTimestamp.Time, nil, f.changed(context.Background(), group))
-	}
+	f.put(context.Background(), group, key, nil)
 	f.mu.Unlock()
 	f.Aggregator.ForgetKey(group.String(), id)
 	if f.Deleted != nil && key.Spec.Limits.RequestsPerMonth != nil && id != "" {

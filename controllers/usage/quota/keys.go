@@ -49,7 +49,11 @@ func (a *Aggregator) SetKeyLimit(group, key string, requests *uint64) {
 func (a *Aggregator) ForgetKey(group, key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.keys, owner{group, key})
+	name := owner{group, key}
+	if _, known := a.keys[name]; !known {
+		return // nothing is counted of it: most keys have no quota, and drop looks at all that is counted
+	}
+	delete(a.keys, name)
 	a.drop(func(of store.Key) bool { return of.Owner == key && of.Group == group })
 }
 

@@ -192,34 +192,6 @@ type KeyRequests struct {
 	Days *KeyDays `json:"days,omitempty"`
 }
 
-// KeyQuota is what is used of the quota of a key in a period.
-type KeyQuota struct {
-	// period is the month, such as 2026-11, or its first day, such as 2026-11-15.
-	//
-	// +kubebuilder:validation:MinLength=7
-	// +kubebuilder:validation:MaxLength=10
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`
-	// +required
-	Period string `json:"period,omitempty"`
-
-	// resetsAt is when the period ends.
-	//
-	// +required
-	ResetsAt metav1.Time `json:"resetsAt,omitzero"`
-
-	// limit is the quota: how many requests are allowed in the period.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +required
-	Limit *int64 `json:"limit,omitempty"`
-
-	// used is how many of them are used, as far as validation servers have reported, each as many as it costs.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +required
-	Used *int64 `json:"used,omitempty"`
-}
-
 // KeyDays are the requests of a key by day (UTC). Requests count for the day on which they are written into the status.
 type KeyDays struct {
 	// last is the day of the first number, such as 2026-11-27.

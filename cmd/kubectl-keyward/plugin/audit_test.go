@@ -179,7 +179,7 @@ func TestAuditFollows(t *testing.T) {
 	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(segments[0]), last); err != nil {
 		t.Fatal(err)
 	}
-	lines := eventLines(last)
+	lines := groupevent.Lines(last.Spec.Events)
 	before, err := groupevent.Decode([]byte(lines[len(lines)-1]))
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 //
 //	PHP              drops white space in front, writes '_' for ' ', '.' and a lone '[', reads x[…] as x
 //	Rack, Rails      reads x[…] and [x] as x
-//	qs (Express)     reads x[…] as x, and x.… where it allows dots
+//	qs (Express)     reads x[…] as x, and x.… and .x where it allows dots
 //	ASP.NET          compares without regard to case
 //	servers in C     end a name at NUL
 //	behind a proxy   decode a second time
@@ -53,9 +53,21 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		name = name[i+1:]
 	}
 	name = strings.ToValidUTF8(name, "")
-	name = strings.TrimLeftFunc(name, func(c rune) bool {
-		return unicode.IsSpace(c) || unicode.IsControl(c) || c == '+' || c == '?' || c == '[' || c == ']' || c == '\ufeff'
-	})
+	name = strings.TrimLeftFunc(name, isDropped)
+	if p.foldsTrimmed(name, request) {
+		return true
+	}
+	bare := strings.TrimLeftFunc(name, func(c rune) bool { return c == '.' || isDropped(c) })
+	return bare != name && p.foldsTrimmed(bare, request)
+}
+
+// isDropped reports whether some reader drops a character in front of a name. A dot is not one of them: to PHP it is a '_'.
+func isDropped(c rune) bool {
+	return unicode.IsSpace(c) || unicode.IsControl(c) || c == '+' || c == '?' || c == '[' || c == ']' || c == '\ufeff'
+}
+
+// foldsTrimmed compares a name without what is dropped in front of it.
+func (p *queryPattern) foldsTrimmed(name string, request *Request) bool {
 	if first, _ := utf8.DecodeRuneInString(name); first == utf8.RuneError || !strings.HasPrefix(p.folded, foldName(string(first))) {
 		return false
 	}

@@ -124,7 +124,7 @@ func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 		"%E3%80%80siteId=42": doubtful, "%EF%BB%BFsiteId=42": doubtful, "?siteId=42": doubtful, "%2BsiteId=42": doubtful,
 		"siteId[]=42": doubtful, "siteId[0]=43": doubtful, "siteId%5B%5D=43": doubtful, "siteId%5b=43": doubtful,
 		"[siteId]=42": doubtful, "[]siteId=42": doubtful, "siteId]=42": doubtful, "siteId+[]=42": doubtful,
-		"siteId[][x]=42": doubtful, "siteId.x=42": doubtful, "siteId%2ex=42": doubtful,
+		"siteId[][x]=42": doubtful, "siteId.x=42": doubtful, "siteId%2ex=42": doubtful, ".siteId=42": doubtful, "siteId=42&%2esiteId=43": doubtful,
 		"siteid=42": doubtful, "SITEID=43": doubtful, "\u017FiteId=42": doubtful, "siteId%00=42": doubtful,
 		"siteId%00x=42": doubtful, "%2573iteId=42": doubtful, "%252573iteId=42": doubtful,
 		"amp;siteId=42": doubtful, "amp%3BsiteId=42": doubtful,

@@ -67,6 +67,8 @@ func TestQuery(t *testing.T) {
 		"a space in front":         {query: "+token={key}", rest: "+token={key}", doubt: decision.QueryAmbiguous},
 		"a NUL behind":             {query: "token%00x={key}", rest: "token%00x={key}", doubt: decision.QueryAmbiguous},
 		"as PHP reads dots":        {query: "api.key={key}", rest: "api.key={key}", doubt: decision.QueryAmbiguous},
+		"as qs reads dots":         {query: ".token={key}", rest: ".token={key}", doubt: decision.QueryAmbiguous},
+		"the same beside the key":  {query: "token={key}&%2Etoken={key}", rest: "%2Etoken={key}", form: decision.WellFormed, location: decision.InQuery, doubt: decision.QueryAmbiguous},
 		"behind an entity":         {query: "a&amp;token={key}", rest: "a&amp;token={key}", doubt: decision.QueryAmbiguous},
 		"behind a semicolon":       {query: "a=b;token={key}", rest: "a=b;token={key}", doubt: decision.QueryAmbiguous},
 		"before a semicolon":       {query: "token={key};a=b", rest: "token={key};a=b", doubt: decision.QueryAmbiguous},

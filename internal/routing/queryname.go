@@ -46,14 +46,28 @@ func (p *queryPattern) mayBe(name string, request *Request) bool {
 	return false
 }
 
-// folds compares a decoded name in the ways in which readers could fold it.
+// folds compares a decoded name, and what readers that decode first take for names in it: "amp;id", "x&id" and "id=x".
 func (p *queryPattern) folds(name string, request *Request) bool {
-	name, _, _ = strings.Cut(name, "\x00")
-	if i := strings.LastIndexAny(name, "&;"); i >= 0 { // as "amp;id", or as "x;id" to readers that decode first
-		name = name[i+1:]
+	if p.foldsPart(name, request) {
+		return true
 	}
-	name = strings.ToValidUTF8(name, "")
-	name = strings.TrimLeftFunc(name, isDropped)
+	if !strings.ContainsAny(name, "&;") {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(name, func(c rune) bool { return c == '&' || c == ';' }) {
+		if p.foldsPart(part, request) {
+			return true
+		}
+	}
+	return false
+}
+
+// foldsPart compares a name in the ways in which readers could fold it.
+func (p *queryPattern) foldsPart(name string, request *Request) bool {
+	name = strings.TrimLeftFunc(strings.ToValidUTF8(name, ""), isDropped)
+	if end := strings.IndexAny(name, "\x00="); end >= 0 {
+		name = name[:end]
+	}
 	if p.foldsTrimmed(name, request) {
 		return true
 	}

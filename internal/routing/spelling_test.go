@@ -125,6 +125,8 @@ func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 		"siteId[]=42": doubtful, "siteId[0]=43": doubtful, "siteId%5B%5D=43": doubtful, "siteId%5b=43": doubtful,
 		"[siteId]=42": doubtful, "[]siteId=42": doubtful, "siteId]=42": doubtful, "siteId+[]=42": doubtful,
 		"siteId[][x]=42": doubtful, "siteId.x=42": doubtful, "siteId%2ex=42": doubtful, ".siteId=42": doubtful, "siteId=42&%2esiteId=43": doubtful,
+		"siteId[]%26=42": doubtful, "siteId[x%3By]=42": doubtful, "siteId.%26=42": doubtful, "x%26siteId%26=42": doubtful,
+		"siteId%3D42": doubtful, "x%00%26siteId=42": doubtful, "%00siteId=42": doubtful, "x=siteId%3D42&xsiteId%26=1": differs,
 		"siteid=42": doubtful, "SITEID=43": doubtful, "\u017FiteId=42": doubtful, "siteId%00=42": doubtful,
 		"siteId%00x=42": doubtful, "%2573iteId=42": doubtful, "%252573iteId=42": doubtful,
 		"amp;siteId=42": doubtful, "amp%3BsiteId=42": doubtful,

@@ -89,6 +89,37 @@ func TestReadersSeeNoKey(t *testing.T) {
 	}
 }
 
+// TestReadersSeeNoKeyBeyondItsName has every pair of parts in front of the name, behind it, and around it.
+func TestReadersSeeNoKeyBeyondItsName(t *testing.T) {
+	readers := startReaders(t)
+	defer stillThere(t, readers)
+	c := newKeyComparison(t, readers)
+	front := &pool{address: own.start(t, c.world)}
+	t.Cleanup(front.close)
+	waitFor(t, front.address)
+	sent, read := 0, 0
+	for _, one := range nameParts {
+		for _, other := range nameParts {
+			for _, name := range []string{one + other + "siteId", "siteId" + one + other, one + "siteId" + other} {
+				s := spelling{Target: "/x?" + name + "=42"}
+				s.withKey(c.key)
+				passed, seen, err := c.keysSeen(t.Context(), front, &s)
+				if err != nil || len(seen) > 0 {
+					t.Errorf("%q: %v find the key, %v", name, seen, err)
+				}
+				sent++
+				if passed {
+					read++
+				}
+			}
+		}
+	}
+	if read == 0 {
+		t.Error("no request was allowed: nothing was read")
+	}
+	t.Log(read, "of", sent, "requests were allowed, and read")
+}
+
 // FuzzReadersSeeNoKey looks for unknown spellings of the parameter.
 func FuzzReadersSeeNoKey(f *testing.F) {
 	for _, query := range []string{"siteId=42", "siteId=42&a=b", "%73iteId=42", "siteId[]=42", "a;siteId=42", "tenant.id=42", "a=42", "+siteId=42"} {

@@ -8,7 +8,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// wholeFor is how long what the manager has said about the whole quota of a key is told its holder without asking again.
+// wholeFor is how long what the manager has said about the whole quota of a key is passed on to its holder without asking again.
 const wholeFor = 10 * time.Second
 
 // askPause is how long the manager is not asked again for a holder, however often that one asks.

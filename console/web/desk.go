@@ -40,6 +40,8 @@ type Desk interface {
 	DoResume(ctx context.Context, of place.Key) error
 	DoRevoke(ctx context.Context, of place.Key) error
 
+	// Claimable asks before a claim. It is ErrForbidden for who may not claim.
+	Claimable(ctx context.Context, of place.Key) (page.Claim, error)
 	// Claim takes the plaintext of a key that is revealed once, and acknowledges it, so that no other call returns it again. The plaintext is
 	// empty if it was claimed before.
 	Claim(ctx context.Context, of place.Key) (page.Plaintext, error)

@@ -47,6 +47,7 @@ type desk struct {
 	fails   *error // of the next calls, until it is nil
 	claimed *bool
 	entered **web.EnteredKey // the last that NewKey had
+	cannot  *string          // what pages of changes say by themselves
 }
 
 func (d desk) change(format string, args ...any) error {
@@ -114,19 +115,19 @@ func (d desk) CreateKey(_ context.Context, of place.Group, entered web.EnteredKe
 }
 
 func (d desk) Rotate(_ context.Context, of place.Key) (page.Rotate, error) {
-	return page.Rotate{Name: of.Name, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
+	return page.Rotate{Name: of.Name, Error: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
 }
 
 func (d desk) Suspend(_ context.Context, of place.Key) (page.Suspend, error) {
-	return page.Suspend{Name: of.Name, Action: of.Of("suspend")}, nil
+	return page.Suspend{Name: of.Name, Error: *d.cannot, Action: of.Of("suspend")}, nil
 }
 
 func (d desk) Resume(_ context.Context, of place.Key) (page.Resume, error) {
-	return page.Resume{Name: of.Name, Action: of.Of("resume")}, nil
+	return page.Resume{Name: of.Name, Error: *d.cannot, Action: of.Of("resume")}, nil
 }
 
 func (d desk) Revoke(_ context.Context, of place.Key) (page.Revoke, error) {
-	return page.Revoke{Name: of.Name, Action: of.Of("revoke")}, nil
+	return page.Revoke{Name: of.Name, Error: *d.cannot, Action: of.Of("revoke")}, nil
 }
 
 func (d desk) DoRotate(_ context.Context, of place.Key, overlap string) error {
@@ -138,6 +139,10 @@ func (d desk) DoSuspend(_ context.Context, of place.Key) error {
 }
 func (d desk) DoResume(_ context.Context, of place.Key) error { return d.change("resume %s", of.Of()) }
 func (d desk) DoRevoke(_ context.Context, of place.Key) error { return d.change("revoke %s", of.Of()) }
+
+func (d desk) Claimable(_ context.Context, of place.Key) (page.Claim, error) {
+	return page.Claim{Name: of.Name, Error: *d.cannot, Action: of.Of("claim")}, nil
+}
 
 func (d desk) Claim(_ context.Context, of place.Key) (page.Plaintext, error) {
 	if err := d.change("claim %s", of.Of()); err != nil || *d.claimed {
@@ -157,6 +162,7 @@ type installation struct {
 	changes []string
 	fails   error
 	entered *web.EnteredKey
+	cannot  string
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {
@@ -166,7 +172,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 	now := func() time.Time { return i.now }
 	config := web.Config{
 		Desk: func(of *person.Person) (web.Desk, error) {
-			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered}, nil
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
 		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},

@@ -85,12 +85,17 @@ func TestForgetsWhatHasEnded(t *testing.T) {
 // What does not fit ends everything, and the longest list is short enough to be kept and read.
 func TestTooMany(t *testing.T) {
 	t.Parallel()
-	list, now := revocation.Begin(start), start.Add(time.Hour)
-	for n := range revocation.Most / 2 {
-		list = list.WithSession(fmt.Sprint("session-", n), now.Add(session.Most), now)
+	now := start.Add(time.Hour)
+	var people []string
+	for n := range revocation.Most - 10 {
+		people = append(people, fmt.Sprintf(`"%042dA":%d`, n, now.UnixMilli())) // the last character has bits that are not used
 	}
-	for n := range revocation.Most / 2 {
-		list = list.WithPerson(fmt.Sprint("person-", n), now, now)
+	list, err := revocation.Parse(fmt.Sprintf(`{"version":1,"allBefore":%d,"people":{%s}}`, start.UnixMilli(), strings.Join(people, ",")), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		list = list.WithSession(fmt.Sprint("session-", n), now.Add(session.Most), now)
 	}
 	written, err := list.Text()
 	if err != nil || list.Len() != revocation.Most || len(written) > 320_000 {
@@ -120,7 +125,7 @@ func TestRefusesWhatNoConsoleWrites(t *testing.T) {
 	hash := strings.Repeat("A", 43)
 	many := make([]string, 0, revocation.Most+1)
 	for n := range revocation.Most + 1 {
-		many = append(many, fmt.Sprintf(`"%043d":1795780800000`, n*10)) // the last character has bits that are not used
+		many = append(many, fmt.Sprintf(`"%042dA":1795780800000`, n)) // the last character has bits that are not used
 	}
 	for written, says := range map[string]string{
 		``:     "not as the console writes it",

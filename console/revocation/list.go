@@ -64,7 +64,7 @@ func (m milliseconds) time() time.Time { return time.UnixMilli(int64(m)) }
 // List is what was ended. It never changes: With returns another.
 type List struct {
 	allBefore milliseconds          // everything that began then or before is ended
-	sessions  map[hash]milliseconds // when they would have ended by themselves
+	sessions  map[hash]milliseconds // when they would have ended on their own
 	people    map[hash]milliseconds // whose sessions that began then or before are ended
 }
 
@@ -86,7 +86,7 @@ func (l *List) Ended(name, id string, since time.Time) bool {
 // Len is how many sessions and people the list has.
 func (l *List) Len() int { return len(l.sessions) + len(l.people) }
 
-// WithSession returns the list in which a session is ended as well, which would end by itself at until.
+// WithSession returns the list in which a session is ended as well, which would end on its own at until.
 func (l *List) WithSession(id string, until, now time.Time) *List {
 	next := l.current(now)
 	next.sessions[ofSession(id)] = max(up(until), next.sessions[ofSession(id)])
@@ -100,7 +100,7 @@ func (l *List) WithPerson(name string, before, now time.Time) *List {
 	return next.bounded(now)
 }
 
-// current returns a copy without what would have ended by itself.
+// current returns a copy without what would have ended on its own.
 func (l *List) current(now time.Time) *List {
 	next := &List{allBefore: l.allBefore, sessions: map[hash]milliseconds{}, people: map[hash]milliseconds{}}
 	maps.Copy(next.sessions, l.sessions)

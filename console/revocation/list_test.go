@@ -75,7 +75,7 @@ func TestForgetsWhatHasEnded(t *testing.T) {
 	}
 	over = over.Add(2 * time.Millisecond)
 	if got := list.WithSession("two", over.Add(session.Most), over).Len(); got != 1 {
-		t.Errorf("%d: what has ended by itself is kept", got)
+		t.Errorf("%d: what has ended on its own is kept", got)
 	}
 	if list.Len() != 2 {
 		t.Error("the earlier list has changed")
@@ -154,7 +154,7 @@ func TestRefusesWhatNoConsoleWrites(t *testing.T) {
 	}
 }
 
-// Whatever is ended in whatever order stays so as long as it could be good, through any number of writers, and is ended by nothing else.
+// What is ended, in any order, stays so as long as it could be good, through any number of writers, and is ended by nothing else.
 func TestNothingIsGoodAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

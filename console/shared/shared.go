@@ -39,7 +39,7 @@ const (
 	mostAttempts = 20
 	conflictWait = 20 * time.Millisecond
 
-	howToMend = "to begin a new list, which signs everybody out, remove its data"
+	howToFix = "to begin a new list, which signs everybody out, remove its data"
 )
 
 // Config is what New needs. All fields are required.
@@ -191,11 +191,11 @@ func parse(object *corev1.ConfigMap, now time.Time) (*revocation.List, error) {
 	}
 	text, ok := object.Data[Key]
 	if !ok || len(object.Data) != 1 || len(object.BinaryData) != 0 {
-		return nil, fmt.Errorf("it has other keys than %s; %s", Key, howToMend)
+		return nil, fmt.Errorf("it has other keys than %s; %s", Key, howToFix)
 	}
 	list, err := revocation.Parse(text, now)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; %s", Key, err, howToMend)
+		return nil, fmt.Errorf("%s: %w; %s", Key, err, howToFix)
 	}
 	return list, nil
 }
@@ -268,7 +268,7 @@ func (r *Revocations) get(ctx context.Context) (*corev1.ConfigMap, error) {
 	r.read = asked
 	r.mu.Unlock()
 	if err := r.take(object); !errors.Is(err, errEmpty) {
-		return object, nil //nolint:nilerr // take has kept and logged it; the watch shows when it is mended
+		return object, nil //nolint:nilerr // take has kept and logged it; the watch shows when it is fixed
 	}
 	if object, err = r.replace(ctx, object, revocation.Begin(asked)); err != nil {
 		return nil, fmt.Errorf("beginning a list: %w", err)

@@ -74,7 +74,7 @@ var _ = Describe("Revocations", func() {
 		clock.SetTime(start)
 		Expect(b.EndSession(ctx, "one", later.Add(session.Most))).To(Succeed())
 		clock.SetTime(start.Add(2 * shared.MostStale))
-		a.cable.mend()
+		a.cable.join()
 		a.ready()
 		Expect(a.isEnded("ada", "one", later)(Default)).To(BeTrue())
 	})
@@ -113,7 +113,7 @@ var _ = Describe("Revocations", func() {
 		Expect(b.isEnded("ada", "new", later)(Default)).To(BeFalse())
 	})
 
-	DescribeTable("refuses everybody while the ConfigMap has what no console writes, and says how to mend it",
+	DescribeTable("refuses everybody while the ConfigMap has what no console writes, and says how to fix it",
 		func(ctx SpecContext, change func(*corev1.ConfigMap), says string) {
 			edit(ctx, namespace, change)
 			Eventually(a.Check).WithTimeout(time.Second).Should(MatchError(And(ContainSubstring(says), ContainSubstring("remove its data"))))
@@ -152,11 +152,11 @@ var _ = Describe("Revocations", func() {
 		Expect(testenv.Admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &object)).To(Succeed())
 		Expect(object.Labels).To(HaveKeyWithValue("app.kubernetes.io/component", "console"))
 		Expect(object.Data).To(HaveLen(1))
-		account, _ := testenv.AsUser("system:serviceaccount:" + namespace + ":keyward-console")
-		Expect(apierrors.IsForbidden(account.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "x"}}))).To(BeTrue())
-		Expect(apierrors.IsForbidden(account.Delete(ctx, &object))).To(BeTrue())
-		Expect(apierrors.IsForbidden(account.List(ctx, &corev1.ConfigMapList{}))).To(BeTrue())
-		Expect(apierrors.IsForbidden(account.List(ctx, &corev1.SecretList{}))).To(BeTrue())
+		user, _ := testenv.AsUser("system:serviceaccount:" + namespace + ":keyward-console")
+		Expect(apierrors.IsForbidden(user.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "x"}}))).To(BeTrue())
+		Expect(apierrors.IsForbidden(user.Delete(ctx, &object))).To(BeTrue())
+		Expect(apierrors.IsForbidden(user.List(ctx, &corev1.ConfigMapList{}))).To(BeTrue())
+		Expect(apierrors.IsForbidden(user.List(ctx, &corev1.SecretList{}))).To(BeTrue())
 	})
 })
 

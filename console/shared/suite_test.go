@@ -148,7 +148,7 @@ func (c *cable) cut() {
 	c.bodies = nil
 }
 
-func (c *cable) mend() {
+func (c *cable) join() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.isCut = false

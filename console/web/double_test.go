@@ -47,7 +47,7 @@ type desk struct {
 	fails   *error // of the next calls, until it is nil
 	claimed *bool
 	entered **web.EnteredKey // the last that NewKey had
-	cannot  *string          // what pages of changes say by themselves
+	cannot  *string          // what pages of changes say at first
 }
 
 func (d desk) change(format string, args ...any) error {

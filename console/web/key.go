@@ -104,7 +104,7 @@ func (a *asked) problemBeside(problem string, shown ...string) string {
 	return strings.TrimSpace(problem + " " + (&InvalidError{Fields: others}).summary())
 }
 
-// notAccepted is what a page with one field or none says: why it was not accepted, or what the page says by itself.
+// notAccepted is what a page with one field or none says: why it was not accepted, or what the page says otherwise.
 func (a *asked) notAccepted(name, otherwise string) string {
 	for _, text := range []string{a.problem, a.errors[name], a.errors[""]} {
 		if text != "" {

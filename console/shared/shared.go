@@ -268,7 +268,7 @@ func (r *Revocations) get(ctx context.Context) (*corev1.ConfigMap, error) {
 	r.read = asked
 	r.mu.Unlock()
 	if err := r.take(object); !errors.Is(err, errEmpty) {
-		return object, nil //nolint:nilerr // take has kept and logged it; the watch shows when it is fixed
+		return object, nil // take has kept and logged it; the watch shows when it is fixed
 	}
 	if object, err = r.replace(ctx, object, revocation.Begin(asked)); err != nil {
 		return nil, fmt.Errorf("beginning a list: %w", err)

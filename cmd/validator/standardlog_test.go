@@ -46,6 +46,7 @@ func TestStandardLogIsBounded(t *testing.T) {
 			time.Sleep(time.Second / each) // of the bubble's clock
 		}
 		time.Sleep(time.Second)
+		synctest.Wait() // for the timer that logs how many were left out
 		for line := range strings.Lines(out.String()) {
 			var is struct {
 				Report  string
@@ -63,6 +64,7 @@ func TestStandardLogIsBounded(t *testing.T) {
 		}
 		out.Reset()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if _, err := s.Write([]byte("one more\n")); err != nil || !strings.Contains(out.String(), "one more") {
 			t.Errorf("afterwards: %v %s", err, out.String())
 		}

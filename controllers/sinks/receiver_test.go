@@ -264,6 +264,12 @@ func (w *world) during(span, step time.Duration) {
 	w.pass(step, func() bool { return !w.clock.Now().Before(end) })
 }
 
+// delivered returns how many events a sink has delivered, as its metric says, which tests of one process share.
+func (w *world) delivered(sink string) float64 {
+	w.t.Helper()
+	return max(0, w.metric("keyward_sink_events_total", "delivered", sink))
+}
+
 // metric returns the value of a series of a sink, or -1 if there is none.
 func (w *world) metric(name string, labels ...string) float64 {
 	w.t.Helper()

@@ -273,8 +273,10 @@ func TestTheLastEventsOfAGroup(t *testing.T) {
 	name := w.sink(r, config.CloudEvents, func(s *config.Sink) { s.Groups = labels.SelectorFromSet(labels.Set{"name": "acme"}) }).Name
 	w.logs.append("acme", 1, noon, "a")
 	w.logs.append("other", 1, noon, "a")
+	delivered := w.delivered(name)
 	w.start()
 	w.arrive(r, 1)
+	w.pass(time.Second, func() bool { return w.delivered(name) == delivered+1 }) // and its response is read
 	w.stop()
 	w.Expect(w.store.get(name, "acme")).To(Equal(uint64(1)))
 	for _, log := range []string{"acme", "other"} {
@@ -296,8 +298,10 @@ func TestRestart(t *testing.T) {
 	name := w.sink(r, config.Webhook, nil).Name
 	w.logs.append("acme", 12, noon, "a")
 	w.logs.append("gone", 1, noon, "a")
+	delivered := w.delivered(name)
 	w.start()
 	w.arrive(r, 13)
+	w.pass(time.Second, func() bool { return w.delivered(name) == delivered+13 }) // and all responses are read
 	w.stop()
 	w.Expect(w.store.get(name, "acme")).To(Equal(uint64(12)))
 	w.logs.remove("gone")

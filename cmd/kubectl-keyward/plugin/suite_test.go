@@ -51,7 +51,7 @@ const live = "live"
 var (
 	environment *envtest.Environment
 	kubeconfig  string
-	admin       client.Client
+	admin       client.WithWatch
 	hub         *publish.Hub
 )
 
@@ -85,7 +85,7 @@ func suite(m *testing.M) (code int, err error) {
 	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
 		return 0, err
 	}
-	if admin, err = client.New(config, client.Options{Scheme: scheme()}); err != nil {
+	if admin, err = client.NewWithWatch(config, client.Options{Scheme: scheme()}); err != nil {
 		return 0, err
 	}
 	ctx, stop := context.WithCancel(context.Background())

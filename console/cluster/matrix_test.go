@@ -105,6 +105,7 @@ func cells() []cell {
 	all := []cell{
 		{route: "GET " + ofGroup, needs: role.ReadKeys, shows: "Keys of acme"},
 		{route: "GET " + ofGroup + "/usage", needs: role.ReadUsage, shows: "Usage of acme"},
+		{route: "GET " + ofGroup + "/projects", needs: role.ReadGroups, shows: "/mkt/**"},
 		{route: "GET " + ofGroup + "/log", needs: role.ReadLog, shows: "Log of acme"},
 		{route: "GET " + ofGroup + "/allowlists", needs: role.ReadAllowlists, shows: ofAllowlist},
 		{route: "GET " + ofAllowlist, needs: role.ReadAllowlists, shows: "www.acme.example"},
@@ -113,6 +114,7 @@ func cells() []cell {
 			button: `value="yaml"`, offered: role.ChangeAllowlist},
 		{route: "POST " + ofAllowlist, needs: role.ChangeAllowlist, form: domains, done: allowlistHas("new.acme.example"), button: `value="save"`},
 		{route: "GET " + ofKey, needs: role.ReadKeys, key: plain, shows: "Enforcement"},
+		{route: "GET " + ofKey + "/live", needs: role.ReadKeys, key: plain, shows: "event: version\ndata: "},
 		{route: "GET " + ofGroup + "/new-key", needs: role.CreateKey, shows: `name="lifetime"`, from: ofGroup, button: "/new-key"},
 		{route: "POST " + ofGroup + "/new-key", needs: role.CreateKey, form: step(newKey, "yaml"), answers: http.StatusOK, shows: "kind: ApiKey", button: `value="yaml"`},
 		{route: "POST " + ofGroup + "/new-key", needs: role.CreateKey, form: newKey, button: `value="create"`,

@@ -98,8 +98,10 @@ func (v *visitor) do(method, path, body string) *httptest.ResponseRecorder {
 	for name, value := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
 	w := httptest.NewRecorder()
-	v.pages.ServeHTTP(w, r)
+	v.pages.ServeHTTP(&leaving{w, leave}, r.WithContext(ctx))
 	for _, set := range w.Result().Cookies() {
 		if v.cookies[set.Name] = set.Value; set.MaxAge < 0 {
 			delete(v.cookies, set.Name)
@@ -124,4 +126,17 @@ func (v *visitor) post(path string, form url.Values) *httptest.ResponseRecorder 
 		sent[name] = values
 	}
 	return v.do(http.MethodPost, path, sent.Encode())
+}
+
+// leaving leaves a page that does not end, such as a stream, after its first event.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave context.CancelFunc
+}
+
+// Flush implements http.Flusher.
+func (l *leaving) Flush() {
+	if strings.Contains(l.Body.String(), "data: ") {
+		l.leave()
+	}
 }

@@ -23,6 +23,7 @@ func (s *Sight) KeyRow(key *v1alpha1.ApiKey) page.Key {
 // Key is the page of a key of the Group.
 func (s *Sight) Key(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.KeyDetail {
 	detail := page.KeyDetail{
+		Version: key.ResourceVersion, Live: s.key(key).Of("live"),
 		Preview: orElse(key.Status.Preview, "none yet"), Description: key.Spec.Description, State: s.keyState(key), Managed: Managed(key),
 		Problem: s.problem(key), Projects: join(key.Spec.Projects), Permissions: join(permissionsOf(key)), Clients: clientsText(key),
 		Creator: key.Status.CreatedBy, LastUse: timeOf(key.Status.LastUsedAt), Expiry: timeOf(key.Status.ExpiresAt),

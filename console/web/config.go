@@ -86,6 +86,7 @@ type console struct {
 	sessions *session.Sessions
 	guard    *csrf.Guard
 	limiter  *signin.Limiter
+	streams  *streams
 	mux      *http.ServeMux
 	routes   []string
 }
@@ -93,8 +94,12 @@ type console struct {
 // Pages serves all pages.
 type Pages struct {
 	http.Handler
-	routes []string
+	routes  []string
+	streams *streams
 }
+
+// EndStreams ends what would last longer than a request, so that a server can shut down.
+func (p *Pages) EndStreams() { p.streams.end() }
 
 // Routes returns the patterns that are served, each with its method but for assets, so that tests can hold that they know all of them.
 func (p *Pages) Routes() []string { return slices.Clone(p.routes) }
@@ -133,12 +138,15 @@ func New(config Config) (*Pages, error) {
 		return nil, err
 	}
 	c.limiter = signin.NewLimiter(config.Now)
+	if c.streams, err = newStreams(config.Registry); err != nil {
+		return nil, err
+	}
 	c.handle(page.Prefix, page.Assets())
 	c.routeSignIn()
 	c.routeGroups()
 	c.routeKeys()
 	handler, err := c.around(c.mux)
-	return &Pages{Handler: handler, routes: c.routes}, err
+	return &Pages{Handler: handler, routes: c.routes, streams: c.streams}, err
 }
 
 // secretFields are the fields of forms that are never shown again.

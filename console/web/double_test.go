@@ -48,6 +48,7 @@ type desk struct {
 	claimed *bool
 	entered **web.EnteredKey // the last that NewKey had
 	cannot  *string          // what pages of changes say at first
+	follows *chan string     // what Follow returns
 }
 
 func (d desk) change(format string, args ...any) error {
@@ -72,6 +73,12 @@ func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page
 
 func (d desk) Key(context.Context, place.Key) (page.KeyDetail, error) {
 	return page.KeyDetail{Preview: "kw_live_…9f3a"}, *d.fails
+}
+
+func (d desk) Follow(context.Context, place.Key) (<-chan string, error) { return *d.follows, *d.fails }
+
+func (d desk) Projects(_ context.Context, of place.Group) (page.Projects, error) {
+	return page.Projects{Projects: []page.Project{{Name: "media of " + of.Name}}}, *d.fails
 }
 
 func (d desk) Usage(_ context.Context, _ place.Group, month string) (page.Usage, error) {
@@ -163,6 +170,7 @@ type installation struct {
 	fails   error
 	entered *web.EnteredKey
 	cannot  string
+	follows chan string
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {
@@ -172,7 +180,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 	now := func() time.Time { return i.now }
 	config := web.Config{
 		Desk: func(of *person.Person) (web.Desk, error) {
-			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot}, nil
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
 		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},

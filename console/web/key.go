@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 func (c *console) routeKeys() {
 	c.form(groupPattern+"/new-key", form{title: titled("Create key"), show: showNewKey, do: c.createKey})
 	c.page(keyPattern, ofKey(""), func(a *asked) (document, error) { return a.desk.Key(a.r.Context(), a.key) })
+	c.live(keyPattern, func(ctx context.Context, a *asked) (<-chan string, error) { return a.desk.Follow(ctx, a.key) })
 	c.form(keyPattern+"/rotate", form{title: ofKey("Rotate "), show: showRotate, do: rotate})
 	c.form(keyPattern+"/suspend", form{title: ofKey("Suspend "), show: showSuspend, do: suspend})
 	c.form(keyPattern+"/resume", form{title: ofKey("Resume "), show: showResume, do: resume})

@@ -205,8 +205,8 @@ func (c *console) frame(r *http.Request, title string) page.Frame {
 	switch {
 	case key.Name != "" && r.URL.Path != key.Of():
 		f.Crumbs = append(f.Crumbs, page.Link{Text: group.Name, Href: group.Of()}, page.Link{Text: key.Name, Href: key.Of()})
-	case here == "", here == "/usage", here == "/allowlists", here == "/log":
-		for _, tab := range []struct{ text, path string }{{"Keys", ""}, {"Usage", "usage"}, {"Allowlists", "allowlists"}, {"Log", "log"}} {
+	case here == "", here == "/usage", here == "/projects", here == "/allowlists", here == "/log":
+		for _, tab := range []struct{ text, path string }{{"Keys", ""}, {"Usage", "usage"}, {"Projects", "projects"}, {"Allowlists", "allowlists"}, {"Log", "log"}} {
 			href := group.Of()
 			if tab.path != "" {
 				href = group.Of(tab.path)

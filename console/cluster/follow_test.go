@@ -29,7 +29,7 @@ var _ = Describe("Who follows a key", func() {
 		return key
 	}
 
-	It("is told of the version of its page, and of each later one", func(ctx SpecContext) {
+	It("gets the version of its page, and of each later one", func(ctx SpecContext) {
 		viewer := join(ctx, w, role.Viewer)
 		following, stop := context.WithCancel(ctx)
 		versions, err := viewer.Follow(following, webOf(w))

@@ -15,13 +15,13 @@ import (
 // Bounds of streams. They are no requests of which only some are answered at a time, since they last.
 const (
 	// streamLasts is after how long the browser has to ask again, so that a session that has ended, or a right that was taken away, ends
-	// what a page is told.
+	// what a page gets.
 	streamLasts = time.Minute
 	// streamGrace is how much longer the connection may be written to.
 	streamGrace = 10 * time.Second
 	// mostStreams is how many there are at a time, and mostOfPerson how many of one person.
 	mostStreams, mostOfPerson = 1024, 16
-	// reconnectAfter is what a browser is told to wait with its next request.
+	// reconnectAfter is how long a browser waits with its next request.
 	reconnectAfter = "retry: 1000\n\n"
 )
 
@@ -39,7 +39,7 @@ type streams struct {
 
 func newStreams(registry prometheus.Registerer) (*streams, error) {
 	s := &streams{of: map[string]int{}, open: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "keyward_console_streams", Help: "Pages that are told of changes at the moment.",
+		Name: "keyward_console_streams", Help: "Pages that are kept current at the moment.",
 	})}
 	s.over, s.end = context.WithCancel(context.Background())
 	if registry == nil {
@@ -91,13 +91,13 @@ func (c *console) live(pattern string, follow func(ctx context.Context, a *asked
 		if err != nil {
 			return err
 		}
-		tell(ctx, a.w, versions)
+		send(ctx, a.w, versions)
 		return nil
 	})))
 }
 
-// tell writes versions until there are no more, or nobody wants them.
-func tell(ctx context.Context, w http.ResponseWriter, versions <-chan string) {
+// send writes versions until there are no more, or nobody wants them.
+func send(ctx context.Context, w http.ResponseWriter, versions <-chan string) {
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(streamLasts + streamGrace)) // the connection has its own clock
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -64,7 +64,7 @@ func event(t *testing.T, in *bufio.Reader) string {
 	return text
 }
 
-// TestStream: a page is told of its versions as they come, and the stream keeps nobody else from being answered.
+// TestStream: a page gets its versions as they come, and the stream keeps nobody else from being answered.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	b := install(t, func(c *web.Config) { c.AtOnce = 1 }).browser().signIn()

@@ -279,7 +279,7 @@ func TestImportContradictions(t *testing.T) {
 		"--expires-after", "30d").expect(t, 0, "2099-01-01").lacks(t, "expiresAfter")
 }
 
-// stumbling is an API server that fails as often as it is told to, before or after it has created something.
+// stumbling is an API server that fails as often as it has errors, before or after it has created something.
 type stumbling struct {
 	client.WithWatch
 

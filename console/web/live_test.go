@@ -28,8 +28,14 @@ func (b *browser) serve() *serving {
 	return &serving{b, server}
 }
 
+// opened is a response that may not end.
+type opened struct {
+	*http.Response
+	in *bufio.Reader
+}
+
 // open sends a request as a script of a page does.
-func (s *serving) open(ctx context.Context, path string) *http.Response {
+func (s *serving) open(ctx context.Context, path string) opened {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+path, http.NoBody)
 	if err != nil {
@@ -48,7 +54,7 @@ func (s *serving) open(ctx context.Context, path string) *http.Response {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = response.Body.Close() })
-	return response
+	return opened{response, bufio.NewReader(response.Body)}
 }
 
 func event(t *testing.T, in *bufio.Reader) string {
@@ -80,7 +86,7 @@ func TestStream(t *testing.T) {
 		response.Header.Get("Cache-Control") != "no-store" || len(response.Cookies()) > 0 {
 		t.Fatalf("%s %v", response.Status, response.Header)
 	}
-	in := bufio.NewReader(response.Body)
+	in := response.in
 	if got := event(t, in); got != "retry: 1000\n\n" {
 		t.Errorf("%q", got)
 	}
@@ -154,7 +160,7 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	b.follows = make(chan string)
 	b.get(checkout.Of())
 	response := b.serve().open(t.Context(), checkout.Of("live"))
-	in := bufio.NewReader(response.Body)
+	in := response.in
 	event(t, in)
 	b.handler.(*web.Pages).EndStreams()
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {

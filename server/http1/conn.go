@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -191,7 +192,7 @@ func (c *conn) boundHeaderTime() error {
 // time of the first head from the handshake on.
 func (c *conn) awaitFirstByte() error {
 	if secure, ok := c.Conn.(*tls.Conn); ok {
-		if err := secure.Handshake(); err != nil { // within the time that net/http has set
+		if err := secure.HandshakeContext(context.Background()); err != nil { // within the time that net/http has set
 			return err
 		}
 	}

@@ -60,20 +60,20 @@ func (p *product) lifeOfAKey(t *testing.T, c *console, h *hand, token, name stri
 	h.choose("reveal", "Once")
 	h.press(button("Create key"))
 
-	h.reloadUntil(link("Claim"))
+	h.awaits(link("Claim"))
 	first := h.claims(name)
 	p.answersTo(t, first, http.StatusOK)
-	h.reloadUntil(`[...document.querySelectorAll("dt")].find(e => e.textContent === "Last used" && e.nextElementSibling.textContent !== "never")`)
+	h.awaits(`[...document.querySelectorAll("dt")].find(e => e.textContent === "Last used" && e.nextElementSibling.textContent !== "never")`)
 
 	h.press(link("Rotate"))
 	h.choose("overlap", "24h")
 	h.press(button("Rotate " + name))
-	h.reloadUntil(versions + " === 2 && " + link("Claim"))
+	h.awaits(versions + " === 2 && " + link("Claim"))
 	second := h.claims(name)
 	if first == second {
 		t.Error("the rotated key has the same text")
 	}
-	h.reloadUntil(versions + " === 2 && !" + link("Claim"))
+	h.awaits(versions + " === 2 && !" + link("Claim"))
 	for _, text := range []string{first, second} {
 		p.answersTo(t, text, http.StatusOK)
 	}
@@ -84,7 +84,7 @@ func (p *product) lifeOfAKey(t *testing.T, c *console, h *hand, token, name stri
 	h.says("This is not its name.")
 	h.fill("name", name)
 	h.press(button("Revoke " + name))
-	h.reloadUntil(`document.querySelector("h1").textContent.includes("Revoked")`)
+	h.awaits(`document.querySelector("h1").textContent.includes("Revoked")`)
 	for _, text := range []string{first, second} {
 		p.answersTo(t, text, http.StatusUnauthorized)
 	}

@@ -245,6 +245,26 @@ func (h *hand) reloadUntil(what string) {
 	})
 }
 
+// awaits waits until the page has something: by itself, or loaded again where it runs no script.
+func (h *hand) awaits(what string) {
+	h.t.Helper()
+	if h.noScript {
+		h.reloadUntil(what)
+		return
+	}
+	read[bool](h, "window.unloaded = true")
+	eventually(h.t, what, patience, func() error {
+		if !h.has(what) {
+			return errors.New(read[string](h, "document.documentElement.outerHTML"))
+		}
+		return nil
+	})
+	if !read[bool](h, "Boolean(window.unloaded)") {
+		h.t.Errorf("the page was loaded again for %s", what)
+	}
+	h.seen = append(h.seen, read[string](h, "document.documentElement.outerHTML"))
+}
+
 // says fails the test unless the page has the texts.
 func (h *hand) says(texts ...string) {
 	h.t.Helper()

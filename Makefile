@@ -131,7 +131,7 @@ BROWSED := ^TestConsole$$
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
 	go test $(RACE) -count=1 -timeout 30m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 30m -skip '$(COUNTED)|$(BROWSED)' ./test/e2e || failed=$$?; \
+	go test $(RACE) -count=1 -timeout 40m -skip '$(COUNTED)|$(BROWSED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
 	go test $(RACE) -count=1 -timeout 10m -run '$(BROWSED)' ./test/e2e
 

@@ -39,7 +39,7 @@ func TestConsole(t *testing.T) {
 			c := p.startConsole(t)
 			h := b.tab(t)
 			way.is(h)
-			texts := p.lifeOfAKey(t, c, h, token, way.name)
+			texts := p.useOfAKey(t, c, h, token, way.name)
 			b.close()
 			notStored(t, b.profile, "/keys/"+p.namespace+"/"+way.name, texts...)
 		})
@@ -50,8 +50,8 @@ func TestConsole(t *testing.T) {
 // versions is how many the page of a key shows.
 const versions = `document.querySelectorAll("section[aria-labelledby=versions] tbody tr").length`
 
-// lifeOfAKey has a key created, claimed, used, rotated and revoked, and searches for its texts.
-func (p *product) lifeOfAKey(t *testing.T, c *console, h *hand, token, name string) []string {
+// useOfAKey has a key created, claimed, used, rotated and revoked, and searches for its texts.
+func (p *product) useOfAKey(t *testing.T, c *console, h *hand, token, name string) []string {
 	key := place.Key{Group: place.Group{Namespace: p.namespace, Name: "acme"}, Namespace: p.namespace, Name: name}
 	h.signIn(c.origin, token)
 	h.press(link(p.namespace + "/acme"))
@@ -123,16 +123,16 @@ func (h *hand) claims(name string) string {
 // nowhere searches for the texts of keys: in pages, cookies and the history, in logs and metrics, and in what the browser has stored.
 func (p *product) nowhere(t *testing.T, c *console, h *hand, texts ...string) {
 	t.Helper()
-	places := map[string][]byte{}
+	searched := map[string][]byte{}
 	for i, page := range h.seen {
-		places[fmt.Sprintf("page %d", i)] = []byte(page)
+		searched[fmt.Sprintf("page %d", i)] = []byte(page)
 	}
 	cookies, err := chromedp.CallBrowser(h.ctx, storage.GetCookies, storage.GetCookiesParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, cookie := range cookies.Cookies {
-		places["cookie "+cookie.Name] = []byte(cookie.Value)
+		searched["cookie "+cookie.Name] = []byte(cookie.Value)
 	}
 	if len(cookies.Cookies) < 3 {
 		t.Errorf("cookies: %+v", cookies.Cookies)
@@ -142,25 +142,25 @@ func (p *product) nowhere(t *testing.T, c *console, h *hand, texts ...string) {
 		t.Fatal(err)
 	}
 	for i, entry := range history.Entries {
-		places[fmt.Sprintf("history %d", i)] = []byte(entry.URL + " " + entry.Title)
+		searched[fmt.Sprintf("history %d", i)] = []byte(entry.URL + " " + entry.Title)
 	}
 	for name, address := range map[string]string{"console": c.metrics, "manager": p.manager.metrics, "validator": p.proxy.listens.Admin.String()} {
 		status, body, err := get("http://" + address + "/metrics")
 		if err != nil || status != http.StatusOK {
 			t.Errorf("metrics of %s: %d, %v", name, status, err)
 		}
-		places["metrics of "+name] = []byte(body)
+		searched["metrics of "+name] = []byte(body)
 	}
 	for _, log := range []string{c.log, p.manager.log, p.proxy.log} {
 		text, err := os.ReadFile(log)
 		if err != nil || len(text) == 0 {
 			t.Errorf("%s: %d bytes, %v", log, len(text), err)
 		}
-		places[log] = text
+		searched[log] = text
 	}
 	for _, text := range texts {
 		var in []string
-		for name, content := range places {
+		for name, content := range searched {
 			if bytes.Contains(content, []byte(text)) {
 				in = append(in, name)
 			}

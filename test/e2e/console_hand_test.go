@@ -245,7 +245,7 @@ func (h *hand) reloadUntil(what string) {
 	})
 }
 
-// awaits waits until the page has something: by itself, or loaded again where it runs no script.
+// awaits waits until the page has something: automatically, or loaded again where it runs no script.
 func (h *hand) awaits(what string) {
 	h.t.Helper()
 	if h.noScript {

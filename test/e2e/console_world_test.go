@@ -51,8 +51,8 @@ func newProduct(t *testing.T) *product {
 // person makes somebody with a role in the namespace, and returns a token of theirs. Who claims keys may read their Secrets.
 func (w *world) person(name string, is role.Role, claims bool) (token string) {
 	w.t.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
-	w.create(account)
+	serviceAccount := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	w.create(serviceAccount)
 	refs := []rbacv1.RoleRef{}
 	for _, one := range role.ClusterRoles(is) {
 		refs = append(refs, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: one})

@@ -67,14 +67,14 @@ func bound(most int, timeout time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// outlast lets a request go on that has bounds of its own: another one may be answered in its place, and its context ends with the request.
-func outlast(ctx context.Context) context.Context {
+// outlast is for a request that goes on within bounds of its own: it returns a context that ends with the request, and what lets another one be
+// answered in its place.
+func outlast(ctx context.Context) (whole context.Context, leave func()) {
 	t, ok := ctx.Value(turnKey{}).(*turn)
 	if !ok {
-		return ctx
+		return ctx, func() {}
 	}
-	t.leave()
-	return t.whole
+	return t.whole, t.leave
 }
 
 // errorPages answers with a page of the console where inner answers with a plain text that something failed.

@@ -84,13 +84,15 @@ func (c *console) live(pattern string, follow func(ctx context.Context, a *asked
 			return nil
 		}
 		defer leave()
-		ctx, stop := context.WithTimeout(outlast(a.r.Context()), streamLasts)
+		whole, answered := outlast(a.r.Context())
+		ctx, stop := context.WithTimeout(whole, streamLasts)
 		defer stop()
 		defer context.AfterFunc(c.streams.over, stop)()
 		versions, err := follow(ctx, a)
 		if err != nil {
 			return err
 		}
+		answered()
 		send(ctx, a.w, versions)
 		return nil
 	})))

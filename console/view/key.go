@@ -84,8 +84,13 @@ func clientsText(key *v1alpha1.ApiKey) string {
 	if len(addresses) == 0 {
 		return text
 	}
-	text += ", in " + join(addresses[:min(len(addresses), shownPrefixes)])
-	if more := len(addresses) - shownPrefixes; more > 0 {
+	return text + ", in " + first(shownPrefixes, addresses)
+}
+
+// first names at most so many of all, and says how many more there are.
+func first[T ~string](most int, all []T) string {
+	text := join(all[:min(len(all), most)])
+	if more := len(all) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,11 +50,5 @@ func routes(of []v1alpha1.Route) []page.Route {
 	return shown
 }
 
-// some names the first of all, and how many more there are.
-func some(all []string, none string) string {
-	text := strings.Join(all[:min(len(all), shownOfRoute)], ", ")
-	if more := len(all) - shownOfRoute; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return orElse(text, none)
-}
+// some names the first of all.
+func some(all []string, none string) string { return orElse(first(shownOfRoute, all), none) }

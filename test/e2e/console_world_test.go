@@ -36,6 +36,9 @@ type product struct {
 func newProduct(t *testing.T) *product {
 	t.Helper()
 	p := &product{world: newWorld(t)}
+	if err := goBuild(p.ctx, "-o", bin("e2e", "keyward-console"), "./cmd/console"); err != nil {
+		t.Fatal(err)
+	}
 	p.manager = p.lead(managerSetup{startupGrace: quick, flags: []string{"--last-used-resolution=1s"}})
 	content := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("a scene")) }))
 	t.Cleanup(content.Close)

@@ -16,8 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	// The programs are built from them, so that the go tool never reuses a result of other programs.
-	_ "github.com/keyward-dev/keyward/console/program"
+	// The programs are built from it, so that the go tool never reuses a result of other programs.
 	_ "github.com/keyward-dev/keyward/server"
 )
 
@@ -99,7 +98,6 @@ func build(ctx context.Context) error {
 	for _, arguments := range [][]string{
 		{"-o", bin("e2e", "keyward-manager"), "./cmd/manager"},
 		{"-o", bin("e2e", "keyward-validator"), "./cmd/validator"},
-		{"-o", bin("e2e", "keyward-console"), "./cmd/console"},
 		{"-tags", "failpoints", "-o", bin("e2e", "keyward-manager-failpoints"), "./cmd/manager"},
 	} {
 		if err := goBuild(ctx, arguments...); err != nil {

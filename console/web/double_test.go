@@ -221,17 +221,22 @@ func (i *installation) browser() *browser {
 	return &browser{i, map[string]string{}, map[string]string{"Sec-Fetch-Site": "same-origin", "Test-Address": "192.0.2.1"}, origin}
 }
 
-func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
-	b.t.Helper()
-	r := httptest.NewRequest(method, b.origin+path, strings.NewReader(body))
+// own adds to a request what each of the browser has.
+func (b *browser) own(r *http.Request) *http.Request {
 	for name, value := range b.headers {
 		r.Header.Set(name, value)
 	}
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}
+
+func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	r := b.own(httptest.NewRequest(method, b.origin+path, strings.NewReader(body)))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)

@@ -42,13 +42,7 @@ func (s *serving) open(ctx context.Context, path string) opened {
 		s.t.Fatal(err)
 	}
 	r.Host = strings.TrimPrefix(origin, "https://")
-	for name, value := range s.headers {
-		r.Header.Set(name, value)
-	}
-	r.Header.Set("Sec-Fetch-Mode", "cors")
-	for name, value := range s.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
+	s.own(r).Header.Set("Sec-Fetch-Mode", "cors")
 	response, err := s.server.Client().Do(r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -77,10 +71,6 @@ func TestStream(t *testing.T) {
 	b.follows = make(chan string)
 	b.get(checkout.Of())
 	s := b.serve()
-	before := map[string]string{}
-	for name, value := range b.cookies {
-		before[name] = value
-	}
 	response := s.open(t.Context(), checkout.Of("live"))
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" ||
 		response.Header.Get("Cache-Control") != "no-store" || len(response.Cookies()) > 0 {

@@ -298,29 +298,3 @@ func TestUnusedConnections(t *testing.T) {
 	}
 	_ = response.Body.Close()
 }
-
-// TestLongDecisions: the time in which a review has to arrive is not that of the decision.
-func TestLongDecisions(t *testing.T) {
-	t.Parallel() // it waits
-	long := 4 * time.Second
-	ended := make(chan error, 1)
-	p := open(t, func(_ http.ResponseWriter, r *http.Request) {
-		timer := time.NewTimer(long)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-		}
-		ended <- r.Context().Err()
-	})
-	client := p.client(t, theirs, 10*time.Second)
-	for _, review := range []string{"a long one", "the next one on its connection"} {
-		if err := p.ask(client, 2000); err != nil {
-			t.Errorf("%s: %v", review, err)
-		}
-		if err := <-ended; err != nil {
-			t.Errorf("%s: the decision ended early: %v", review, err)
-		}
-		long = 0
-	}
-}

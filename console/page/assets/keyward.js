@@ -20,7 +20,7 @@ function offerCopies(within) {
 
 // A page that names a stream of its versions is asked for again when it has another one, while somebody looks at it.
 const live = {
-  stream: null, busy: false,
+  stream: null, latest: null, busy: false,
 
   region: () => document.querySelector("[data-live]"),
 

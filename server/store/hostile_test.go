@@ -2,9 +2,7 @@ package store
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 // hostileKinds are Groups that are made to be as expensive as possible to search, for a client that sends the longest path.
@@ -123,39 +122,22 @@ func hostileStore(t testing.TB, distinct int, declare func(*syncv1.Group)) *Stor
 	return s
 }
 
-// cpu returns the processor time of the thread so far.
-func cpu(t testing.TB) time.Duration {
-	t.Helper()
-	const thisThread = 1 // RUSAGE_THREAD
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(thisThread, &usage); err != nil {
-		t.Skipf("no processor time of a thread here: %v", err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
 // TestHostileGroupsCostLittle: as many groups as are searched, each as expensive as possible, cost a few milliseconds at
 // most for a request of a client without a key. The bound is generous, for slow machines and the race detector; without the
 // bound on work it would be minutes.
 func TestHostileGroupsCostLittle(t *testing.T) {
-	const bound = 50 * time.Millisecond
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	bound := cost.Cost{Allocated: 1 << 20, Worked: 50 * time.Millisecond}
 	for kind, declare := range hostileKinds() {
 		s := hostileStore(t, 4, declare)
 		for name, request := range hostileRequests(kind) {
-			least := time.Hour
-			for range 5 {
-				before := cpu(t)
-				got := decision.Decide(s, request, time.Now())
-				least = min(least, cpu(t)-before)
-				want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]
-				if got.Code != want && got.Code != decision.OriginDenied {
-					t.Errorf("%s, %s: %v", kind, name, got.Code)
-				}
+			var got decision.Decision
+			is, within := cost.Within(bound, func() { got = decision.Decide(s, request, time.Now()) })
+			want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]
+			if got.Code != want && got.Code != decision.OriginDenied {
+				t.Errorf("%s, %s: %v", kind, name, got.Code)
 			}
-			if least > bound {
-				t.Errorf("%s, %s: %v", kind, name, least)
+			if !within {
+				t.Errorf("%s, %s: %+v", kind, name, is)
 			}
 		}
 	}
@@ -218,13 +200,12 @@ func BenchmarkHostileGroups(b *testing.B) {
 		s := hostileStore(b, maxAllowing, declare)
 		for name, request := range hostileRequests(kind) {
 			b.Run(strings.ReplaceAll(kind+"/"+name, " ", "-"), func(b *testing.B) {
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				before := cpu(b)
-				for b.Loop() {
-					decision.Decide(s, request, time.Now())
-				}
-				b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+				is := cost.Of(func() {
+					for b.Loop() {
+						decision.Decide(s, request, time.Now())
+					}
+				})
+				b.ReportMetric(float64(is.Worked.Microseconds())/float64(b.N), "cpu-µs/op")
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package syncclient
 import (
 	"errors"
 	"io"
+	"iter"
 	"slices"
 	"time"
 
@@ -97,28 +98,39 @@ func (r *reporter) groups(groups []*syncv1.GroupUse) error {
 }
 
 // keys reports the requests of keys.
-func (r *reporter) keys(keys []*syncv1.KeyUse) error {
-	for part := range slices.Chunk(keys, usesPerMessage) {
-		report := &syncv1.KeyReport{Keys: part}
-		if err := r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Keys{Keys: report}}); err != nil {
-			return err
+func (r *reporter) keys(keys iter.Seq[*syncv1.KeyUse]) error {
+	return inParts(keys, func(part []*syncv1.KeyUse, _ bool) error {
+		if len(part) == 0 {
+			return nil
 		}
-	}
-	return nil
+		return r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Keys{Keys: &syncv1.KeyReport{Keys: part}}})
+	})
 }
 
 // versions reports the uses of versions. The last message says until when they are complete.
-func (r *reporter) versions(versions []*syncv1.VersionUse, through time.Time) error {
-	for {
-		report := &syncv1.VersionReport{Versions: versions[:min(usesPerMessage, len(versions))]}
-		versions = versions[len(report.GetVersions()):]
-		if len(versions) == 0 {
+func (r *reporter) versions(versions iter.Seq[*syncv1.VersionUse], through time.Time) error {
+	return inParts(versions, func(part []*syncv1.VersionUse, last bool) error {
+		report := &syncv1.VersionReport{Versions: part}
+		if last {
 			report.ThroughMs = through.UnixMilli()
 		}
-		if err := r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Versions{Versions: report}}); err != nil || len(versions) == 0 {
-			return err
+		return r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Versions{Versions: report}})
+	})
+}
+
+// inParts sends as many as a message may have at a time, and at the end the last part, which may be empty. A part is not used again.
+func inParts[T any](all iter.Seq[T], send func(part []T, last bool) error) error {
+	var part []T
+	for one := range all {
+		if len(part) == usesPerMessage {
+			if err := send(part, false); err != nil {
+				return err
+			}
+			part = nil
 		}
+		part = append(part, one)
 	}
+	return send(part, true)
 }
 
 // send sends one message. If the stream has ended, the next Recv says why.

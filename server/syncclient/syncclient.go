@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -69,10 +70,10 @@ type Sink interface {
 // Usage is the use of versions and keys.
 type Usage interface {
 	// Since returns the versions that were used at the instant or later.
-	Since(instant, now time.Time) []*syncv1.VersionUse
+	Since(instant, now time.Time) iter.Seq[*syncv1.VersionUse]
 	// Keys returns the use of keys that was not reported on this stream yet. At the beginning of a stream, which is whole, it
 	// returns all that the manager has not persisted.
-	Keys(whole bool) []*syncv1.KeyUse
+	Keys(whole bool) iter.Seq[*syncv1.KeyUse]
 	// Recorded applies what the manager has persisted, and its clock.
 	Recorded(persisted *syncv1.KeysRecorded, now time.Time)
 	// Traffic returns what was refused of groups, and which origins others came from, since the last time.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,7 +137,7 @@ func TestUses(t *testing.T) {
 	reported(stream, 1)
 	stream.Record(&syncv1.KeysRecorded{NowMs: time.Now().UnixMilli(),
 		Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
-	eventually(t, "what is persisted is not reported again", func() bool { return len(r.uses.Keys(true)) == 0 })
+	eventually(t, "what is persisted is not reported again", func() bool { return len(slices.Collect(r.uses.Keys(true))) == 0 })
 	digest = keyformat.DigestOf("last")
 	r.use(digest)
 	r.stop()

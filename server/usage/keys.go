@@ -154,10 +154,14 @@ func (c *count) record(recorded uint64) { c.recorded = max(c.recorded, min(recor
 func (s *shard) reportCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	last, period := month(0), month(0).String() // almost all are of one month
 	report := func(number uint32, c *count, in month) {
+		if in != last {
+			last, period = in, in.String()
+		}
 		uses = append(uses, &syncv1.KeyUse{
 			Key: s.id(number), Group: s.recorder.groups.of(s.keys.at(number).group),
-			Period: in.String(), Requests: c.requests, Recorded: c.recorded,
+			Period: period, Requests: c.requests, Recorded: c.recorded,
 		})
 	}
 	for number := range s.all {

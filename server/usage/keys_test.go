@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestKeys(t *testing.T) {
 	const k1, k2 = "tenants/acme k1 2026-11", "tenants/acme k2 2026-11"
 	want := func(when string, whole bool, want map[string][2]uint64) {
 		t.Helper()
-		got := counts(r.Keys(whole))
+		got := counts(slices.Collect(r.Keys(whole)))
 		if len(got) != len(want) {
 			t.Errorf("%s: reported %v", when, got)
 		}
@@ -68,12 +69,12 @@ func TestMonths(t *testing.T) {
 	r.used("k1", one, end.Add(4999*time.Millisecond), false, home)
 	r.used("k1", one, end.Add(5*time.Second), false, home)
 	r.used("k1", one, end.Add(time.Second), false, home) // the clock was turned back: the month stays
-	got := counts(r.Keys(true))
+	got := counts(slices.Collect(r.Keys(true)))
 	if len(got) != 2 || got["tenants/acme k1 2026-11"][0] != 1 || got["tenants/acme k1 2026-12"][0] != 2 {
 		t.Errorf("reported %v", got)
 	}
 	r.Recorded(recorded(end, "k1", "2026-11", 1), end)
-	if got := counts(r.Keys(true)); len(got) != 1 {
+	if got := counts(slices.Collect(r.Keys(true))); len(got) != 1 {
 		t.Errorf("reported %v", got)
 	}
 }
@@ -86,7 +87,7 @@ func TestPastMonths(t *testing.T) {
 		r.used("k1", one, at, false, home)
 		r.Recorded(recorded(at, "k1", at.Format("2006-01"), persisted), at)
 	}
-	if got := counts(r.Keys(true)); len(got) != 1 || got["tenants/acme k1 2027-01"][0] != 1 {
+	if got := counts(slices.Collect(r.Keys(true))); len(got) != 1 || got["tenants/acme k1 2027-01"][0] != 1 {
 		t.Errorf("reported %v", got)
 	}
 }
@@ -101,13 +102,13 @@ func TestForget(t *testing.T) {
 		after time.Duration
 		keys  int
 	}{{time.Hour, 2}, {25 * time.Hour, 2}, {25*time.Hour + keepRecorded, 1}, {25*time.Hour + keepUnrecorded, 0}} {
-		r.Since(start, start.Add(step.after))
+		_ = slices.Collect(r.Since(start, start.Add(step.after)))
 		if _, all := r.Report(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
 			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins.Load())
 		}
 	}
 	r.used("k1", one, start, false, home)
-	if got := counts(r.Keys(false)); len(got) != 1 {
+	if got := counts(slices.Collect(r.Keys(false))); len(got) != 1 {
 		t.Errorf("used again: %v", got)
 	}
 }
@@ -125,7 +126,7 @@ func TestCountedOnce(t *testing.T) {
 				}
 			},
 			"report": func(t *rapid.T) {
-				uses := r.Keys(rapid.Bool().Draw(t, "whole"))
+				uses := slices.Collect(r.Keys(rapid.Bool().Draw(t, "whole")))
 				if len(uses) > 0 && rapid.Bool().Draw(t, "arrives") {
 					taken = uses[0].GetRequests()
 				}
@@ -138,7 +139,7 @@ func TestCountedOnce(t *testing.T) {
 			},
 			"new leader": func(*rapid.T) {
 				taken = persisted
-				for _, use := range r.Keys(true) {
+				for use := range r.Keys(true) {
 					if use.GetRecorded() > persisted {
 						t.Fatalf("reported as persisted: %d, which are %d", use.GetRecorded(), persisted)
 					}
@@ -162,7 +163,7 @@ func TestConcurrentKeys(t *testing.T) {
 				at := start.Add(time.Duration(n) * time.Minute * 20)
 				r.used("k1", one, at, false, home, "https://"+string(rune('a'+(n+i)%12))+".acme.com")
 				if n%100 == 0 {
-					r.Keys(n%200 == 0)
+					_ = slices.Collect(r.Keys(n%200 == 0))
 					r.Report(func(string, string) bool { return true }, 1)
 				}
 			}

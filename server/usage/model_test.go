@@ -230,7 +230,7 @@ func TestRecorderEqualsModel(t *testing.T) {
 			},
 			"keys": func(t *rapid.T) {
 				whole, got := rapid.Bool().Draw(t, "whole"), []string(nil)
-				for _, u := range r.Keys(whole) {
+				for u := range r.Keys(whole) {
 					got = append(got, fmt.Sprint(u.GetKey(), u.GetGroup(), u.GetPeriod(), u.GetRequests(), u.GetRecorded()))
 				}
 				slices.Sort(got)
@@ -240,7 +240,7 @@ func TestRecorderEqualsModel(t *testing.T) {
 			},
 			"since": func(t *rapid.T) {
 				instant, got := at(t), []string(nil)
-				for _, u := range r.Since(instant, now) {
+				for u := range r.Since(instant, now) {
 					got = append(got, fmt.Sprintf("%x %d %v %v", u.GetDigest(), u.GetLastMs(), u.GetClients(), u.GetMoreClients()))
 				}
 				slices.Sort(got)
@@ -261,7 +261,7 @@ func TestRecorderEqualsModel(t *testing.T) {
 
 // checkEmpty forgets everything, after which no record may be left.
 func checkEmpty(t rapid.TB, r *Recorder, now time.Time) {
-	r.Since(now, now.Add(forgetAfter+keepUnrecorded+time.Second))
+	_ = slices.Collect(r.Since(now, now.Add(forgetAfter+keepUnrecorded+time.Second)))
 	left := taken(&r.groups.texts.slab) + len(r.groups.texts.numbers) + int(r.origins.Load())
 	for i := range r.shards {
 		s := &r.shards[i]

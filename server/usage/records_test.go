@@ -3,6 +3,7 @@ package usage
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,35 @@ func TestKeysAreNotObjects(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
+// TestAReportOfManyKeysTakesLittleMemory: of all keys, only as many as are asked for are kept.
+func TestAReportOfManyKeysTakesLittleMemory(t *testing.T) {
+	const keys, limit, bound = 100_000, 10, 4 << 20 // all at once are 13 MB
+	r := New()
+	for i := range keys {
+		r.Count(fmt.Sprintf("k%016x", i), "tenants/acme", uint64(1+i%1000), start)
+	}
+	inUse := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before, most, looked := inUse(), uint64(0), 0
+	reported, total := r.Report(func(string, string) bool {
+		if looked++; looked%5000 == 0 {
+			most = max(most, inUse())
+		}
+		return true
+	}, limit)
+	if total != keys || len(reported) != limit || reported[limit-1].Requests != 1000 {
+		t.Errorf("%d of %d: %+v", len(reported), total, reported)
+	}
+	if most > before+bound {
+		t.Errorf("%d bytes are in use while keys are reported", most-before)
+	}
+	runtime.KeepAlive(r)
+}
+
 // TestConcurrentForgetting uses, counts, persists, reports and forgets keys at the same time, while months pass; then all
 // are forgotten.
 func TestConcurrentForgetting(t *testing.T) {
@@ -61,9 +91,9 @@ func TestConcurrentForgetting(t *testing.T) {
 				r.Count(id, group.Identity, 2, now)
 				switch n % 10 {
 				case 0:
-					r.Since(now.Add(-step), now)
+					_ = slices.Collect(r.Since(now.Add(-step), now))
 				case 5:
-					r.Recorded(&syncv1.KeysRecorded{NowMs: now.UnixMilli(), Keys: r.Keys(n%20 == 0)}, now)
+					r.Recorded(&syncv1.KeysRecorded{NowMs: now.UnixMilli(), Keys: slices.Collect(r.Keys(n%20 == 0))}, now)
 				case 9:
 					r.Report(func(string, string) bool { return true }, 1)
 				}

@@ -13,12 +13,18 @@ import (
 func (r *Recorder) Report(selected func(id, group string) bool, limit int) (reported []adminv1.KeyUsage, total int) {
 	reported = []adminv1.KeyUsage{}
 	for i := range r.shards {
+		before := len(reported)
 		reported = r.shards[i].report(reported, selected)
+		total += len(reported) - before
+		slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
+			return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
+		})
+		if len(reported) > limit { // what is beyond is not kept until all shards are read
+			clear(reported[limit:])
+			reported = reported[:limit]
+		}
 	}
-	slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
-	})
-	return reported[:min(limit, len(reported))], len(reported)
+	return reported, total
 }
 
 func (s *shard) report(reported []adminv1.KeyUsage, selected func(id, group string) bool) []adminv1.KeyUsage {

@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
+	"iter"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -91,24 +92,36 @@ func hash(digest keyformat.Digest, client netip.Addr) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// Since returns the versions that were used at the instant or later, and forgets those that were not used for a day before now.
-func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
-	var used []*syncv1.VersionUse
+// Since returns the versions that were used at the instant or later, and forgets those that were not used for a day before now. Both is done
+// while the sequence is iterated, for one shard after the other, so that reports of many keys take little memory.
+func (r *Recorder) Since(instant, now time.Time) iter.Seq[*syncv1.VersionUse] {
 	forget := now.Add(-forgetAfter).UnixMilli()
-	for i := range r.shards {
-		used = r.shards[i].since(used, instant.UnixMilli(), forget)
-	}
-	return used
+	return byShard(r, func(s *shard, used []*syncv1.VersionUse) []*syncv1.VersionUse {
+		return s.since(used, instant.UnixMilli(), forget)
+	})
 }
 
 // Keys returns the counts that the manager has not persisted and that were not reported on this stream already. At the
-// beginning of a stream, which is whole, it returns all that are not persisted.
-func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
-	var uses []*syncv1.KeyUse
-	for i := range r.shards {
-		uses = r.shards[i].reportCounts(uses, whole)
+// beginning of a stream, which is whole, it returns all that are not persisted. It takes the counts of one shard after the other, while the
+// sequence is iterated: if that ends early, a stream has to begin again.
+func (r *Recorder) Keys(whole bool) iter.Seq[*syncv1.KeyUse] {
+	return byShard(r, func(s *shard, uses []*syncv1.KeyUse) []*syncv1.KeyUse { return s.reportCounts(uses, whole) })
+}
+
+// byShard returns what a function appends for each shard. The shard is not locked while that is used.
+func byShard[T any](r *Recorder, of func(s *shard, empty []T) []T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		var buffer []T
+		for i := range r.shards {
+			buffer = of(&r.shards[i], buffer[:0])
+			for _, one := range buffer {
+				if !yield(one) {
+					return
+				}
+			}
+			clear(buffer)
+		}
 	}
-	return uses
 }
 
 // Recorded applies what the manager has persisted, and the manager's clock.

@@ -3,7 +3,9 @@ package usage
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,8 +31,8 @@ func (r *Recorder) used(id string, digest keyformat.Digest, at time.Time, retiri
 	r.Used(id, acme, request, at, retiring, client)
 }
 
-func find(uses []*syncv1.VersionUse, digest keyformat.Digest) *syncv1.VersionUse {
-	for _, u := range uses {
+func find(uses iter.Seq[*syncv1.VersionUse], digest keyformat.Digest) *syncv1.VersionUse {
+	for u := range uses {
 		if keyformat.Digest(u.GetDigest()) == digest {
 			return u
 		}
@@ -65,8 +67,8 @@ func TestUses(t *testing.T) {
 	if u := find(r.Since(start, start), one); len(u.GetClients()) != maxClients || !u.GetMoreClients() {
 		t.Errorf("%d clients are counted, more %v", len(u.GetClients()), u.GetMoreClients())
 	}
-	r.Since(start, start.Add(forgetAfter+time.Second))
-	if len(r.Since(time.UnixMilli(1), start)) != 0 {
+	_ = slices.Collect(r.Since(start, start.Add(forgetAfter+time.Second)))
+	if len(slices.Collect(r.Since(time.UnixMilli(1), start))) != 0 {
 		t.Error("a version is never forgotten")
 	}
 }
@@ -78,13 +80,13 @@ func TestConcurrentUse(t *testing.T) {
 		all.Go(func() {
 			for n := range 1000 {
 				r.used("k1", keyformat.DigestOf(string(rune('a'+n%7))), start.Add(time.Duration(n*i)*time.Millisecond), true, home)
-				r.Since(start, start)
+				_ = slices.Collect(r.Since(start, start))
 			}
 		})
 	}
 	all.Wait()
 	last := int64(0)
-	for _, u := range r.Since(start, start) {
+	for u := range r.Since(start, start) {
 		last = max(last, u.GetLastMs())
 	}
 	if want := start.Add(999 * 7 * time.Millisecond).UnixMilli(); last != want {

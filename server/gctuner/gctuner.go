@@ -57,7 +57,7 @@ func (k *keeper) adjust() {
 		k.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	if free > 2*max(least, toMark) { // more than the next collections can need
+	if free > max(least, toMark)*5/4 { // more than the next collections can need
 		go debug.FreeOSMemory()
 	}
 	type garbage struct{ _ *keeper } // found by the next collection

@@ -210,7 +210,7 @@ func CacheOptions() ctrlcache.Options {
 		ByObject: map[client.Object]ctrlcache.ByObject{
 			&corev1.Secret{}: {
 				Label:     ours,
-				Transform: func(object any) (any, error) { return object, nil },
+				Transform: new(cache.SharedFields).Transform,
 			},
 			&rbacv1.Role{}:        {Label: ours},
 			&rbacv1.RoleBinding{}: {Label: ours},

@@ -11,14 +11,15 @@ import (
 	"github.com/keyward-dev/keyward/controllers/billing"
 	"github.com/keyward-dev/keyward/controllers/sinks"
 	"github.com/keyward-dev/keyward/controllers/sinks/sender"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
-// addBilling adds what sends usage to billing engines, or lets go of what that had held.
-func addBilling(mgr ctrl.Manager, options Options) error {
-	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient()}
+// addBilling adds what sends usage to billing engines, and has the GroupUsages stay until it is, or lets go of what that had held.
+func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
+	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespaces: options.WatchNamespaces}
 	log := ctrl.Log.WithName("billing")
 	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
-		return add(mgr, &billing.Release{Cluster: cluster, Namespaces: options.WatchNamespaces, Clock: clock.RealClock{}, Log: log})
+		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: billing.DefaultLookInterval})
 	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
 	var names []string
@@ -32,7 +33,7 @@ func addBilling(mgr ctrl.Manager, options Options) error {
 	}
 	keeper := billing.New(
 		&billing.Objects{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace}, cluster, names, clock.RealClock{}, log)
-	runner.Source, runner.Store = keeper, keeper
+	runner.Source, runner.Store, usage.Billed = keeper, keeper, keeper.Begin
 	if err := add(mgr, keeper); err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
-	if err := addBilling(mgr, options); err != nil {
+	if err := addBilling(mgr, counted.objects, options); err != nil {
 		return nil, err
 	}
 	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {

@@ -19,7 +19,7 @@ func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
 	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespaces: options.WatchNamespaces}
 	log := ctrl.Log.WithName("billing")
 	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
-		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: billing.DefaultLookInterval})
+		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: options.BillingLookInterval})
 	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
 	var names []string
@@ -33,6 +33,7 @@ func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
 	}
 	keeper := billing.New(
 		&billing.Objects{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace}, cluster, names, clock.RealClock{}, log)
+	keeper.LookInterval = options.BillingLookInterval
 	runner.Source, runner.Store, usage.Billed = keeper, keeper, keeper.Begin
 	if err := add(mgr, keeper); err != nil {
 		return err

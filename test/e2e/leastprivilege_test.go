@@ -149,7 +149,8 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.t.Helper()
 	t, setup := w.t, managerSetup{
 		elect: true, startupGrace: quick,
-		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks(), "--billing-file="+w.writeBilling()),
+		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks(), "--billing-file="+w.writeBilling(),
+			"--billing-look-interval=1s"),
 		// Without streaming lists, as against earlier API servers. The last manager has them.
 		environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c", "KUBE_FEATURE_WatchListClient=false"},
 	}
@@ -216,7 +217,7 @@ func (w *world) createBilled() *v1alpha1.Group {
 	return group
 }
 
-// liveThroughBilling has the outbox of the Group created, which happens once a minute, and changed and deleted with the Group.
+// liveThroughBilling has the outbox of the Group created, and changed and deleted with the Group.
 func (w *world) liveThroughBilling(group *v1alpha1.Group) {
 	w.t.Helper()
 	outboxes := func(n int) func() error {
@@ -231,11 +232,11 @@ func (w *world) liveThroughBilling(group *v1alpha1.Group) {
 			return nil
 		}
 	}
-	eventually(w.t, "an outbox", 2*patience, outboxes(1))
+	eventually(w.t, "an outbox", patience, outboxes(1))
 	if err := w.admin.Delete(w.ctx, group); err != nil {
 		w.t.Fatal(err)
 	}
-	eventually(w.t, "its deletion", 2*patience, outboxes(0))
+	eventually(w.t, "its deletion", patience, outboxes(0))
 }
 
 // awaitSink waits until the sink has an event of each type.

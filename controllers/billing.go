@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"os"
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/keyward-dev/keyward/controllers/billing"
 	"github.com/keyward-dev/keyward/controllers/sinks"
-	"github.com/keyward-dev/keyward/controllers/sinks/sender"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
@@ -22,9 +20,10 @@ func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
 		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: options.BillingLookInterval})
 	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
+	senders := sendersOf(mgr, options.Namespace)
 	var names []string
 	for _, s := range options.Billing.Sinks {
-		to, err := sender.New(s, clock.RealClock{}, os.Stdout)
+		to, err := senders.New(s)
 		if err != nil {
 			return fmt.Errorf("--billing-file: %w", err)
 		}

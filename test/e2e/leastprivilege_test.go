@@ -184,12 +184,12 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.awaitAuthoritiesOfFile(setup)
 }
 
-// writeSinks writes the file of a sink, which is a file.
+// writeSinks writes the file of sinks: a file, and one that waits for a Secret that the manager looks for.
 func (w *world) writeSinks() string {
 	w.t.Helper()
 	file := w.path("sinks.yaml")
-	text := fmt.Sprintf("apiVersion: config.keyward.dev/v1alpha1\nkind: SinksConfiguration\nsinks: [{name: archive, type: File, path: %q}]\n",
-		w.path("events.jsonl"))
+	text := fmt.Sprintf("apiVersion: config.keyward.dev/v1alpha1\nkind: SinksConfiguration\nsinks: [{name: archive, type: File, path: %q}, "+
+		"{name: waits, type: Webhook, url: 'https://receiver.example.com', secretRef: {name: keyward-sinks, key: siem}}]\n", w.path("events.jsonl"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}

@@ -276,7 +276,7 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
-// TestLookInterval: a Keeper looks as often as it is told to.
+// TestLookInterval: a Keeper looks as often as its interval says.
 func TestLookInterval(t *testing.T) {
 	clk := clocktesting.NewFakeClock(begin.Add(66 * time.Minute))
 	groups := &oneGroup{group: group(), usage: ledger(0)}

@@ -172,7 +172,7 @@ var _ = Describe("A Group that lives for less than a look", func() {
 		Expect(s.usageIsGone(ctx)).To(BeTrue(), "billing was switched off")
 	})
 
-	It("is let go of in the look after the last window, whatever was made meanwhile", func(ctx SpecContext) {
+	It("is let go of in the look after the last window, what was made meanwhile included", func(ctx SpecContext) {
 		s := newShort(ctx)
 		Expect(s.keeper.Look(ctx)).To(Succeed())
 		group := s.group.DeepCopy()

@@ -56,7 +56,7 @@ func (k keyring) check(ctx context.Context) error {
 	return err
 }
 
-// referenced are the secrets in an entry of a Secret, which is read again after a while, so that it can be rotated, or mended.
+// referenced are the secrets in an entry of a Secret, which is read again after a while, so that it can be rotated, or corrected.
 //
 // mu guards what follows it. Whoever reads the Secret holds it: several requests at a time read it once. known is a function so that
 // nothing that formats a sender shows secrets.

@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=list
+
 // Reader reads entries of Secrets.
 type Reader struct {
 	// Reader reads past any cache.

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"os"
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -10,20 +9,21 @@ import (
 
 	"github.com/keyward-dev/keyward/controllers/billing"
 	"github.com/keyward-dev/keyward/controllers/sinks"
-	"github.com/keyward-dev/keyward/controllers/sinks/sender"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
-// addBilling adds what sends usage to billing engines, or lets go of what that had held.
-func addBilling(mgr ctrl.Manager, options Options) error {
-	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient()}
+// addBilling adds what sends usage to billing engines, and has the GroupUsages stay until it is, or lets go of what that had held.
+func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
+	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespaces: options.WatchNamespaces}
 	log := ctrl.Log.WithName("billing")
 	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
-		return add(mgr, &billing.Release{Cluster: cluster, Namespaces: options.WatchNamespaces, Clock: clock.RealClock{}, Log: log})
+		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: options.BillingLookInterval})
 	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
+	senders := sendersOf(mgr, options.Namespace)
 	var names []string
 	for _, s := range options.Billing.Sinks {
-		to, err := sender.New(s, clock.RealClock{}, os.Stdout)
+		to, err := senders.New(s)
 		if err != nil {
 			return fmt.Errorf("--billing-file: %w", err)
 		}
@@ -32,7 +32,8 @@ func addBilling(mgr ctrl.Manager, options Options) error {
 	}
 	keeper := billing.New(
 		&billing.Objects{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace}, cluster, names, clock.RealClock{}, log)
-	runner.Source, runner.Store = keeper, keeper
+	keeper.LookInterval = options.BillingLookInterval
+	runner.Source, runner.Store, usage.Billed = keeper, keeper, keeper.Begin
 	if err := add(mgr, keeper); err != nil {
 		return err
 	}

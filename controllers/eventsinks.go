@@ -10,8 +10,16 @@ import (
 	"github.com/keyward-dev/keyward/controllers/sinks"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/sinks/cursor"
+	"github.com/keyward-dev/keyward/controllers/sinks/secretentry"
 	"github.com/keyward-dev/keyward/controllers/sinks/sender"
 )
+
+// sendersOf makes senders, which sign with Secrets in the manager's namespace.
+func sendersOf(mgr ctrl.Manager, namespace string) *sender.Maker {
+	return &sender.Maker{
+		Clock: clock.RealClock{}, Stdout: os.Stdout, Secrets: &secretentry.Reader{Reader: mgr.GetAPIReader(), Namespace: namespace},
+	}
+}
 
 // addSinks adds what sends the logs of Groups to others, if they are to be sent anywhere.
 func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configuration, namespace string) error {
@@ -23,8 +31,9 @@ func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configurat
 		Source: logs, Clock: clock.RealClock{}, Log: log,
 		Store: &cursor.ConfigMaps{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: namespace, Log: log},
 	}
+	senders := sendersOf(mgr, namespace)
 	for _, s := range configured.Sinks {
-		to, err := sender.New(s, clock.RealClock{}, os.Stdout)
+		to, err := senders.New(s)
 		if err != nil {
 			return fmt.Errorf("--sinks-file: %w", err)
 		}

@@ -88,6 +88,8 @@ type Options struct {
 	Sinks *sinkconfig.Configuration
 	// Billing is where usage is sent for invoices; nil for nowhere.
 	Billing *sinkconfig.Configuration
+	// BillingLookInterval is how often Groups are looked for that are new or deleted, to bill them.
+	BillingLookInterval time.Duration
 	// UsageStore is the URL of the Redis or Valkey in which ledgers are kept; without it they are kept in GroupUsages.
 	// It may contain a password, and is not logged.
 	UsageStore string
@@ -189,7 +191,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
-	if err := addBilling(mgr, options); err != nil {
+	if err := addBilling(mgr, counted.objects, options); err != nil {
 		return nil, err
 	}
 	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/billing"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -52,6 +53,8 @@ func parseFlags() (*settings, error) {
 		"YAML file with the sinks that the logs of Groups are sent to, docs/sinks.md; without it they are sent nowhere")
 	flag.StringVar(&s.billingFile, "billing-file", "",
 		"YAML file with the billing engines that usage is sent to, docs/billing.md; without it it is sent nowhere")
+	flag.DurationVar(&s.BillingLookInterval, "billing-look-interval", billing.DefaultLookInterval,
+		"how often the leader looks for Groups that are new or deleted, to bill them; 1s to 10m")
 	flag.StringVar(&s.SealedContextKeys, "sealed-context-keys", "",
 		"directory with the keys that seal the sealed contexts of Groups for content servers, such as a mounted Secret, "+
 			"docs/how-to/sealed-context.md; without it they are not sent")
@@ -192,6 +195,9 @@ func (s *settings) complete() (err error) {
 	// Validation servers forget what is recorded after two days.
 	if s.LastUsedResolution < time.Second || s.LastUsedResolution > 12*time.Hour {
 		return fmt.Errorf("--last-used-resolution: write 1s to 12h, such as 10m")
+	}
+	if s.BillingLookInterval < time.Second || s.BillingLookInterval > 10*time.Minute {
+		return fmt.Errorf("--billing-look-interval: write 1s to 10m, such as %s", billing.DefaultLookInterval)
 	}
 	return nil
 }

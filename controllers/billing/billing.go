@@ -23,8 +23,8 @@ import (
 const (
 	// grace is the time after an hour in which servers report what they counted in it, before its window is closed.
 	grace = 5 * time.Minute
-	// lookInterval is how often Groups are looked for whose windows are to be closed.
-	lookInterval = time.Minute
+	// DefaultLookInterval is how often Groups are looked for whose windows are to be closed.
+	DefaultLookInterval = time.Minute
 	// writesPerSecond bounds writes of outboxes, and reads of GroupUsages.
 	writesPerSecond = 20
 )
@@ -55,6 +55,8 @@ type Groups interface {
 	// Hold lets go of the GroupUsage of a deleted Group, whose last window is persisted. With hold it has it stay, if its Group is
 	// deleted, until then.
 	Hold(ctx context.Context, group *v1alpha1.Group, hold bool) error
+	// Held returns the Groups, deleted ones too, whose GroupUsages are held; only with their namespaces, names and UIDs.
+	Held(ctx context.Context) ([]*v1alpha1.Group, error)
 }
 
 // Keeper keeps the outboxes while this manager leads. It is the source and the store of positions of the sinks that send them.
@@ -66,8 +68,11 @@ type Keeper struct {
 	Receivers []string
 	Clock     clock.WithTicker
 	Log       logr.Logger
+	// LookInterval is how often Look is called; New sets DefaultLookInterval.
+	LookInterval time.Duration
 
 	looking sync.Mutex // held by Look
+	tidied  bool       // what earlier leaders have left is let go of
 	writing sync.Mutex
 	limiter *rate.Limiter
 	loaded  chan struct{}
@@ -82,8 +87,8 @@ type Keeper struct {
 // New returns a Keeper.
 func New(outboxes Outboxes, groups Groups, receivers []string, clk clock.WithTicker, log logr.Logger) *Keeper {
 	b := &Keeper{
-		Outboxes: outboxes, Groups: groups, Receivers: receivers, Clock: clk, Log: log, limiter: rate.NewLimiter(writesPerSecond, writesPerSecond),
-		loaded: make(chan struct{}), looked: map[types.UID]time.Time{},
+		Outboxes: outboxes, Groups: groups, Receivers: receivers, Clock: clk, Log: log, LookInterval: DefaultLookInterval,
+		limiter: rate.NewLimiter(writesPerSecond, writesPerSecond), loaded: make(chan struct{}), looked: map[types.UID]time.Time{},
 		all: map[types.UID]*v1alpha1.BillingOutbox{}, full: map[types.UID]bool{},
 	}
 	return b
@@ -94,7 +99,7 @@ func (b *Keeper) NeedLeaderElection() bool { return true }
 
 // Start closes windows until the context ends.
 func (b *Keeper) Start(ctx context.Context) error {
-	ticker := b.Clock.NewTicker(lookInterval)
+	ticker := b.Clock.NewTicker(b.LookInterval)
 	defer ticker.Stop()
 	defer measured.Set(b)()
 	loaded := false
@@ -150,6 +155,11 @@ func (b *Keeper) Look(ctx context.Context) error {
 			first = err
 		}
 	}
+	if !b.tidied {
+		err := b.letGo(ctx)
+		failed(err)
+		b.tidied = err == nil
+	}
 	for _, g := range groups {
 		exists[g.UID] = true
 		o := b.get(g.UID)
@@ -166,7 +176,9 @@ func (b *Keeper) Look(ctx context.Context) error {
 			failed(err)
 			continue
 		}
-		b.looked[g.UID] = hour
+		if o != nil { // or else its GroupUsage may have been made while this one was begun: the next look holds it
+			b.looked[g.UID] = hour
+		}
 	}
 	for _, o := range b.snapshot() {
 		if !exists[o.Spec.GroupUID] {
@@ -189,8 +201,7 @@ func (b *Keeper) close(ctx context.Context, g *v1alpha1.Group, now time.Time) er
 	full := false
 	err = b.change(ctx, g.UID, func(o *v1alpha1.BillingOutbox) {
 		if o.Spec.GroupUID == "" {
-			o.Name = NameOf(g.UID)
-			o.Spec.Group, o.Spec.GroupUID = g.Namespace+"/"+g.Name, g.UID
+			begin(o, g)
 		}
 		if g.Spec.Billing != (v1alpha1.BillingReference{}) {
 			o.Spec.Billing = g.Spec.Billing // or else who has paid until now pays for the last window
@@ -220,10 +231,11 @@ func (b *Keeper) used(ctx context.Context, g *v1alpha1.Group, now time.Time) ([]
 	return window.Of(&u, now.Add(-grace)), nil
 }
 
-// gone closes the last window of a Group that does not exist any more, and deletes the outbox when everything is sent.
+// gone closes the last window of a Group that does not exist any more, and deletes the outbox when everything is sent. It does so in a later
+// look at the earliest: a GroupUsage that was just being made is let go of before.
 func (b *Keeper) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.Time) error {
-	uid := o.Spec.GroupUID
-	if o.Spec.Final == nil || !*o.Spec.Final {
+	uid, was := o.Spec.GroupUID, isFinal(o)
+	if !was {
 		g := groupOf(&o.Spec)
 		if exists, err := b.Groups.Exists(ctx, g); exists || err != nil {
 			return err
@@ -243,7 +255,7 @@ func (b *Keeper) gone(ctx context.Context, o *v1alpha1.BillingOutbox, now time.T
 	}
 	delete(b.looked, uid)
 	o = b.get(uid)
-	if o == nil || len(o.Spec.Windows) > 0 {
+	if o == nil || len(o.Spec.Windows) > 0 || !was {
 		return nil
 	}
 	b.writing.Lock()

@@ -275,3 +275,29 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("%+v, %v", parsed, err)
 	}
 }
+
+// TestLookInterval: a Keeper looks as often as its interval says.
+func TestLookInterval(t *testing.T) {
+	clk := clocktesting.NewFakeClock(begin.Add(66 * time.Minute))
+	groups := &oneGroup{group: group(), usage: ledger(0)}
+	kept := &memory{all: map[string]*v1alpha1.BillingOutbox{}}
+	keeper := billing.New(kept, groups, []string{"to-Lago"}, clk, funcr.New(func(_, args string) { t.Log(args) }, funcr.Options{}))
+	keeper.LookInterval = time.Second
+	go func() { _ = keeper.Start(t.Context()) }()
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for deadline := time.After(time.Minute); !done(); {
+			select {
+			case <-deadline:
+				t.Fatal(what)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	await("the first look holds nothing", groups.isHeld)
+	groups.mu.Lock()
+	groups.deleted = true
+	groups.mu.Unlock()
+	clk.Step(time.Second)
+	await("it does not look again after a second", func() bool { return !groups.isHeld() })
+}

@@ -78,6 +78,13 @@ func (o *oneGroup) Hold(_ context.Context, _ *v1alpha1.Group, hold bool) error {
 	return nil
 }
 
+func (o *oneGroup) Held(context.Context) ([]*v1alpha1.Group, error) {
+	if o.isHeld() {
+		return []*v1alpha1.Group{o.group}, nil
+	}
+	return nil, nil
+}
+
 func (o *oneGroup) isHeld() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

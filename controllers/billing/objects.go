@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -89,6 +90,8 @@ type Cluster struct {
 	// Reader reads past the cache; Client has Groups from the cache.
 	Reader client.Reader
 	Client client.Client
+	// Namespaces to look for GroupUsages in; in all if there are none.
+	Namespaces []string
 }
 
 // List implements Groups.
@@ -131,10 +134,68 @@ func (c *Cluster) Usage(ctx context.Context, group *v1alpha1.Group) (*v1alpha1.G
 // Hold implements Groups, with a finalizer of the GroupUsage. A Group that was not used has none, and has nothing to lose.
 func (c *Cluster) Hold(ctx context.Context, group *v1alpha1.Group, hold bool) error {
 	usage, err := c.Usage(ctx, group)
-	if err != nil || usage == nil || usage.Status.GroupUID != group.UID {
+	if err != nil || usage == nil || usageOf(usage) != group.UID {
 		return err
 	}
 	return c.setHold(ctx, usage, hold)
+}
+
+// usageOf returns the UID of the Group that a GroupUsage is about. One that was only just made has no status.
+func usageOf(usage *v1alpha1.GroupUsage) types.UID {
+	if usage.Status.GroupUID != "" {
+		return usage.Status.GroupUID
+	}
+	return ownerOf(usage)
+}
+
+func ownerOf(usage metav1.Object) types.UID {
+	for _, owner := range usage.GetOwnerReferences() {
+		if owner.Kind == "Group" {
+			return owner.UID
+		}
+	}
+	return ""
+}
+
+// Held implements Groups. A GroupUsage without an owner was restored, and is not one that the manager has left.
+func (c *Cluster) Held(ctx context.Context) ([]*v1alpha1.Group, error) {
+	var groups []*v1alpha1.Group
+	err := c.eachHeld(ctx, func(usage *metav1.PartialObjectMetadata) error {
+		if uid := ownerOf(usage); uid != "" {
+			g := &v1alpha1.Group{}
+			g.Namespace, g.Name, g.UID = usage.Namespace, usage.Name, uid
+			groups = append(groups, g)
+		}
+		return nil
+	})
+	return groups, err
+}
+
+// eachHeld calls f with each GroupUsage that has the finalizer, until it fails.
+func (c *Cluster) eachHeld(ctx context.Context, f func(*metav1.PartialObjectMetadata) error) error {
+	namespaces := c.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsageList"))
+		for page := true; page; page = list.Continue != "" {
+			err := c.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(list.Continue))
+			if err != nil {
+				return fmt.Errorf("listing GroupUsages: %w", err)
+			}
+			for i := range list.Items {
+				if !slices.Contains(list.Items[i].Finalizers, v1alpha1.FinalizerBilling) {
+					continue
+				}
+				if err := f(&list.Items[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) setHold(ctx context.Context, usage client.Object, hold bool) error {

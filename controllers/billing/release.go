@@ -2,13 +2,11 @@ package billing
 
 import (
 	"context"
-	"fmt"
-	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
@@ -16,10 +14,10 @@ import (
 // Release lets go of all GroupUsages, where nothing is billed any more.
 type Release struct {
 	Cluster *Cluster
-	// Namespaces to look in; in all if there are none.
-	Namespaces []string
-	Clock      clock.WithTicker
-	Log        logr.Logger
+	Clock   clock.WithTicker
+	Log     logr.Logger
+	// RetryInterval is the time between attempts.
+	RetryInterval time.Duration
 }
 
 // NeedLeaderElection is true.
@@ -27,7 +25,7 @@ func (r *Release) NeedLeaderElection() bool { return true }
 
 // Start lets go of GroupUsages once. While the API server refuses that, it tries again: no manager ends for it.
 func (r *Release) Start(ctx context.Context) error {
-	ticker := r.Clock.NewTicker(lookInterval)
+	ticker := r.Clock.NewTicker(r.RetryInterval)
 	defer ticker.Stop()
 	for {
 		err := r.release(ctx)
@@ -44,35 +42,8 @@ func (r *Release) Start(ctx context.Context) error {
 }
 
 func (r *Release) release(ctx context.Context) error {
-	namespaces := r.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
-	for _, namespace := range namespaces {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsageList"))
-		for page := true; page; page = list.Continue != "" {
-			err := r.Cluster.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(list.Continue))
-			if err != nil {
-				return fmt.Errorf("listing GroupUsages: %w", err)
-			}
-			if err := r.releaseAll(ctx, list.Items); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (r *Release) releaseAll(ctx context.Context, usages []metav1.PartialObjectMetadata) error {
-	for i := range usages {
-		if !slices.Contains(usages[i].Finalizers, v1alpha1.FinalizerBilling) {
-			continue
-		}
-		usages[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsage"))
-		if err := r.Cluster.setHold(ctx, &usages[i], false); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.Cluster.eachHeld(ctx, func(usage *metav1.PartialObjectMetadata) error {
+		usage.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GroupUsage"))
+		return r.Cluster.setHold(ctx, usage, false)
+	})
 }

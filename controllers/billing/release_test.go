@@ -32,7 +32,7 @@ func TestRelease(t *testing.T) {
 	reader := &refusing{}
 	reader.refuses.Store(2)
 	clk := clocktesting.NewFakeClock(begin)
-	release := &billing.Release{Cluster: &billing.Cluster{Reader: reader}, Clock: clk, Log: logr.Discard()}
+	release := &billing.Release{Cluster: &billing.Cluster{Reader: reader}, Clock: clk, Log: logr.Discard(), RetryInterval: time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- release.Start(t.Context()) }()
 	for deadline := time.After(time.Minute); ; {
@@ -45,7 +45,7 @@ func TestRelease(t *testing.T) {
 		case <-deadline:
 			t.Fatal("it does not end")
 		case <-time.After(time.Millisecond):
-			clk.Step(time.Minute)
+			clk.Step(time.Second)
 		}
 	}
 }

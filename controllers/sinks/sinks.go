@@ -59,6 +59,12 @@ type Sender interface {
 	Close()
 }
 
+// Checker is a Sender that can be wrong before there is anything to send, in what it needs of the cluster.
+type Checker interface {
+	// Check returns a *Failure if nothing could be sent.
+	Check(ctx context.Context) error
+}
+
 // Reason is why events could not be sent. Metrics have it as a label.
 type Reason string
 
@@ -72,12 +78,14 @@ const (
 	ReasonStatus     Reason = "status"     // the receiver cannot take events
 	ReasonRefused    Reason = "refused"    // the receiver can, but not these
 	ReasonFile       Reason = "file"       // a file cannot be read or written
+	ReasonSecret     Reason = "secret"     // a Secret cannot be read, or has none
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
 		ReasonAddress, ReasonTLS, ReasonTimeout, ReasonConnection, ReasonRedirect, ReasonStatus, ReasonRefused, ReasonFile,
+		ReasonSecret,
 	}
 }
 

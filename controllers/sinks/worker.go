@@ -62,6 +62,11 @@ func (w *worker) run(ctx context.Context) {
 		w.persisted = Positions{}
 	}
 	changed := w.source.Changed(ctx)
+	if checker, can := w.sender.(Checker); can {
+		if err := checker.Check(ctx); err != nil && ctx.Err() == nil {
+			w.sleep(ctx, w.failed(err), nil)
+		}
+	}
 	for ctx.Err() == nil {
 		more, err := w.round(ctx)
 		switch {

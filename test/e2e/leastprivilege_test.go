@@ -149,7 +149,8 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.t.Helper()
 	t, setup := w.t, managerSetup{
 		elect: true, startupGrace: quick,
-		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks(), "--billing-file="+w.writeBilling()),
+		flags: append(ofManager, "--authority-overlap=1s", "--last-used-resolution=1s", "--sinks-file="+w.writeSinks(), "--billing-file="+w.writeBilling(),
+			"--billing-look-interval=1s"),
 		// Without streaming lists, as against earlier API servers. The last manager has them.
 		environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c", "KUBE_FEATURE_WatchListClient=false"},
 	}
@@ -183,12 +184,12 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.awaitAuthoritiesOfFile(setup)
 }
 
-// writeSinks writes the file of a sink, which is a file.
+// writeSinks writes the file of sinks: a file, and one that waits for a Secret that the manager looks for.
 func (w *world) writeSinks() string {
 	w.t.Helper()
 	file := w.path("sinks.yaml")
-	text := fmt.Sprintf("apiVersion: config.keyward.dev/v1alpha1\nkind: SinksConfiguration\nsinks: [{name: archive, type: File, path: %q}]\n",
-		w.path("events.jsonl"))
+	text := fmt.Sprintf("apiVersion: config.keyward.dev/v1alpha1\nkind: SinksConfiguration\nsinks: [{name: archive, type: File, path: %q}, "+
+		"{name: waits, type: Webhook, url: 'https://receiver.example.com', secretRef: {name: keyward-sinks, key: siem}}]\n", w.path("events.jsonl"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -216,7 +217,7 @@ func (w *world) createBilled() *v1alpha1.Group {
 	return group
 }
 
-// liveThroughBilling has the outbox of the Group created, which happens once a minute, and changed and deleted with the Group.
+// liveThroughBilling has the outbox of the Group created, and changed and deleted with the Group.
 func (w *world) liveThroughBilling(group *v1alpha1.Group) {
 	w.t.Helper()
 	outboxes := func(n int) func() error {
@@ -231,11 +232,11 @@ func (w *world) liveThroughBilling(group *v1alpha1.Group) {
 			return nil
 		}
 	}
-	eventually(w.t, "an outbox", 2*patience, outboxes(1))
+	eventually(w.t, "an outbox", patience, outboxes(1))
 	if err := w.admin.Delete(w.ctx, group); err != nil {
 		w.t.Fatal(err)
 	}
-	eventually(w.t, "its deletion", 2*patience, outboxes(0))
+	eventually(w.t, "its deletion", patience, outboxes(0))
 }
 
 // awaitSink waits until the sink has an event of each type.

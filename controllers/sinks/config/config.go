@@ -65,6 +65,8 @@ type Sink struct {
 	// SecretFile has the secrets with which requests are signed, one in a line; HeadersFile has headers that are added to requests.
 	// Both are read again for every request, so that a Secret can be rotated.
 	SecretFile, HeadersFile string
+	// SecretRef names what may be in place of SecretFile: an entry of a Secret in the manager's namespace.
+	SecretRef SecretRef
 	// Events are patterns of the types of events; all, if there is none.
 	Events []string
 	// Groups selects Groups by their labels.

@@ -35,6 +35,7 @@ sinks:
   - {name: collector, type: OTLP, url: "https://collector.example.com"}
   - {name: archive, type: File, path: /var/lib/keyward//events.jsonl, rotate: {maxBytes: 10Mi, keep: 0}}
   - {name: console, type: Stdout}
+  - {name: signed, type: Webhook, url: "https://a.example.com", secretRef: {name: keyward-sinks, key: siem.v1}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +62,9 @@ sinks:
 	}
 	if archive.Path != "/var/lib/keyward/events.jsonl" || archive.RotateBytes != 10<<20 || archive.RotateKeep != 0 {
 		t.Errorf("%+v", archive)
+	}
+	if signed := c.Sinks[6]; signed.SecretRef != (config.SecretRef{Name: "keyward-sinks", Key: "siem.v1"}) || signed.SecretFile != "" {
+		t.Errorf("%+v", signed)
 	}
 	for _, text := range []string{head, head + "sinks: []\n", head + "sinks:\n"} {
 		if c, err := config.Parse([]byte(text)); err != nil || len(c.Sinks) != 0 {
@@ -117,15 +121,24 @@ func TestParseRefuses(t *testing.T) {
 		"a host in a network": {webhook("allowAddresses: [10.0.0.1/8]"), `sinks[0] (a).allowAddresses[0]: Invalid value: "10.0.0.1/8": write a network`},
 		"concurrent batches":  {cloudEvents("concurrency: 2"), "sinks[0] (a).concurrency: Forbidden: it is for requests with one event"},
 		"a signed binary":     {cloudEvents("mode: Binary, secretFile: /s"), "sinks[0] (a).secretFile: Forbidden: a signature does not cover headers"},
-		"another mode":        {cloudEvents("mode: Structured"), `sinks[0] (a).mode: Unsupported value: "Structured": supported values: "Batch", "Binary"`},
-		"rotation in a loop":  {file("rotate: {maxBytes: 1Ki}"), `sinks[0] (a).rotate.maxBytes: Invalid value: "1Ki": write a whole number of bytes from 1Mi to 10Gi`},
-		"a small rotation":    {file("rotate: {maxBytes: 1Mi}, batch: {maxBytes: 2Mi}"), `sinks[0] (a).rotate.maxBytes: Invalid value: "1Mi": it is less than batch.maxBytes`},
+		"a signed binary by a Secret": {cloudEvents("mode: Binary, secretRef: {name: s, key: k}"),
+			"sinks[0] (a).secretRef: Forbidden: a signature does not cover headers"},
+		"a file and a Secret":     {webhook("secretRef: {name: s, key: k}"), "sinks[0] (a).secretRef: Forbidden: secretFile is set, too; remove one of them"},
+		"a Secret without a name": {cloudEvents("secretRef: {key: k}"), `sinks[0] (a).secretRef.name: Invalid value: "": write the name of a Secret`},
+		"a Secret without a key":  {cloudEvents("secretRef: {name: s}"), `sinks[0] (a).secretRef.key: Invalid value: "": write the name of a Secret`},
+		"a Secret of another one": {cloudEvents("secretRef: {name: s, key: k, namespace: n}"), "sinks[0] (a).secretRef.namespace: Forbidden: unknown field"},
+		"a name that is a path":   {cloudEvents("secretRef: {name: ../s, key: k}"), `sinks[0] (a).secretRef.name: Invalid value: "../s"`},
+		"a Secret for what has none": {head + "sinks: [{name: a, type: OTLP, url: 'https://a.example.com', secretRef: {name: s, key: k}}]",
+			"sinks[0] (a).secretRef: Forbidden: it is for Webhook, CloudEvents; remove it"},
+		"another mode":       {cloudEvents("mode: Structured"), `sinks[0] (a).mode: Unsupported value: "Structured": supported values: "Batch", "Binary"`},
+		"rotation in a loop": {file("rotate: {maxBytes: 1Ki}"), `sinks[0] (a).rotate.maxBytes: Invalid value: "1Ki": write a whole number of bytes from 1Mi to 10Gi`},
+		"a small rotation":   {file("rotate: {maxBytes: 1Mi}, batch: {maxBytes: 2Mi}"), `sinks[0] (a).rotate.maxBytes: Invalid value: "1Mi": it is less than batch.maxBytes`},
 		"a file twice": {head + "sinks: [{name: a, type: File, path: /d/f}, {name: b, type: File, path: /d/../d/f}]",
 			`sinks[1] (b).path: Invalid value: "/d/f": another sink appends to this file; name another one`},
 		"a bad instant":     {webhook("notBefore: yesterday"), `sinks[0] (a).notBefore: Invalid value: "yesterday": write an instant such as`},
 		"a second document": {head + "---\n" + head, "there is more than one document; write all in one, without ---"},
 		"several at once": {head + "sinks: [{name: a, type: Webhook}, {name: b, type: File, path: f, keep: 1}]",
-			`[sinks[0] (a).secretFile: Required value: requests of a Webhook are signed; name a file with a secret such as whsec_…, one in a line, ` +
+			`[sinks[0] (a).secretFile: Required value: requests of a Webhook are signed; name a file with a secret such as whsec_…, one in a line, or a Secret with secretRef, ` +
 				`sinks[0] (a).url: Required value: `},
 	} {
 		t.Run(name, func(t *testing.T) {

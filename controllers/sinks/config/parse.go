@@ -34,6 +34,7 @@ type fileSink struct {
 	URL            string            `json:"url"            for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
 	Mode           Mode              `json:"mode"           for:"CloudEvents"`
 	SecretFile     string            `json:"secretFile"     for:"Webhook CloudEvents"`
+	SecretRef      configfile.Fields `json:"secretRef"      for:"Webhook CloudEvents"`
 	HeadersFile    string            `json:"headersFile"    for:"Webhook CloudEvents OTLP OpenMeter Stripe Lago"`
 	Events         []string          `json:"events"`
 	Groups         configfile.Fields `json:"groups"`
@@ -104,7 +105,7 @@ const (
 	byteHint        = "write a number of bytes such as 256Ki"
 	durationHint    = "write a duration such as 10s"
 	selectorHint    = "write a label selector such as {matchLabels: {audit: siem}}"
-	secretRequired  = "requests of a Webhook are signed; name a file with a secret such as whsec_…, one in a line"
+	secretRequired  = "requests of a Webhook are signed; name a file with a secret such as whsec_…, one in a line, or a Secret with secretRef"
 	binaryUnsigned  = "a signature does not cover headers, where the mode Binary puts attributes; use the mode Batch, or remove it"
 	prefixHint      = "write up to 40 letters, digits, dots, dashes and underscores"
 	concurrencyHint = "it is for requests with one event: of Webhook, and of CloudEvents in the mode Binary"
@@ -113,7 +114,7 @@ const (
 var hints = map[string]string{
 	"apiVersion": "write " + APIVersion, "kind": "write " + Kind, "sinks": "write a list of sinks, each an object",
 	"name": nameHint, "type": "write one of Webhook, CloudEvents, OTLP, File and Stdout", "url": urlHint, "mode": "write Batch or Binary",
-	"secretFile": absolutePath, "headersFile": absolutePath, "path": absolutePath, "events": "write a list of types of events",
+	"secretRef": refHint, "key": "write the key of the entry in the Secret", "secretFile": absolutePath, "headersFile": absolutePath, "path": absolutePath, "events": "write a list of types of events",
 	"groups": selectorHint, "matchLabels": selectorHint, "matchExpressions": selectorHint,
 	"notBefore": `write an instant such as "2026-11-27T00:00:00Z"`,
 	"batch":     "write an object such as {maxEvents: 100, maxBytes: 256Ki, maxDelay: 1s}", "maxBytes": byteHint, "maxDelay": durationHint,
@@ -242,7 +243,9 @@ func (p *parser) required(s *Sink, url string) {
 	case File:
 		require("path", s.Path, absolutePath)
 	case Webhook:
-		require("secretFile", s.SecretFile, secretRequired)
+		if !p.has("secretRef") { // or else what is wrong with it is reported
+			require("secretFile", s.SecretFile, secretRequired)
+		}
 	}
 	if s.Type.OverHTTP() {
 		require("url", url, urlHint)
@@ -306,8 +309,11 @@ func (p *parser) overHTTP(s *Sink, w *fileSink) {
 	if s.Mode != "" && !slices.Contains(modes, s.Mode) {
 		p.problems = append(p.problems, field.NotSupported(p.path.Child("mode"), s.Mode, modes))
 	}
-	if s.Mode == Binary && s.SecretFile != "" {
-		p.problems = append(p.problems, field.Forbidden(p.path.Child("secretFile"), binaryUnsigned))
+	p.secretRef(s, w.SecretRef)
+	for _, name := range []string{"secretFile", "secretRef"} {
+		if s.Mode == Binary && p.has(name) {
+			p.problems = append(p.problems, field.Forbidden(p.path.Child(name), binaryUnsigned))
+		}
 	}
 	switch {
 	case s.SingleEvents():

@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"strings"
 
-	"k8s.io/utils/clock"
-
 	"github.com/keyward-dev/keyward/controllers/sinks"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 )
@@ -22,17 +20,21 @@ const batched = "application/cloudevents-batch+json; charset=utf-8"
 // cloudEvents sends events by the HTTP protocol binding of CloudEvents.
 type cloudEvents struct {
 	*poster
-	mode       config.Mode
-	secretFile string
+	mode    config.Mode
+	secrets keyring // nil if requests are not signed
 }
 
-func newCloudEvents(s *config.Sink, clk clock.PassiveClock) (*cloudEvents, error) {
-	poster, err := newPoster(s, clk)
-	if err == nil && s.SecretFile != "" {
-		_, err = readSecrets(s.SecretFile)
+func (m *Maker) newCloudEvents(s *config.Sink) (*cloudEvents, error) {
+	poster, err := newPoster(s, m.Clock)
+	if err != nil {
+		return nil, err
 	}
-	return &cloudEvents{poster, s.Mode, s.SecretFile}, err
+	secrets, err := m.newKeyring(s)
+	return &cloudEvents{poster, s.Mode, secrets}, err
 }
+
+// Check implements sinks.Checker.
+func (c *cloudEvents) Check(ctx context.Context) error { return c.secrets.check(ctx) }
 
 // Send implements sinks.Sender.
 func (c *cloudEvents) Send(ctx context.Context, records []sinks.Record) (rejected int, err error) {
@@ -62,10 +64,10 @@ func (c *cloudEvents) sendBatch(ctx context.Context, records []sinks.Record) err
 	}
 	body.WriteByte(']')
 	header := http.Header{"Content-Type": {batched}}
-	if c.secretFile != "" {
-		secrets, err := readSecrets(c.secretFile)
+	if c.secrets != nil {
+		secrets, err := c.secrets(ctx)
 		if err != nil {
-			return &sinks.Failure{Reason: sinks.ReasonFile, Err: err}
+			return err
 		}
 		sign(header, secrets, hashID("batch_", body.Bytes()), c.clock.Now(), body.Bytes())
 	}

@@ -185,11 +185,16 @@ func readLines(path string) ([]string, error) {
 	}
 	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("reading a file: %w", err)
-	case len(text) > maxFile:
-		return nil, fmt.Errorf("reading a file: %s has more than %d bytes", path, maxFile)
+	}
+	return splitLines(text, path)
+}
+
+// splitLines returns the lines of a small text, without those that are empty.
+func splitLines(text []byte, where string) ([]string, error) {
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes", where, maxFile)
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {

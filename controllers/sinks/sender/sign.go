@@ -33,18 +33,23 @@ func readSecrets(path string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseSecrets(lines, path)
+}
+
+// parseSecrets reads secrets, one in a line, of a file or an entry of a Secret.
+func parseSecrets(lines []string, where string) ([][]byte, error) {
 	var secrets [][]byte
 	for i, line := range lines {
 		encoded, found := strings.CutPrefix(line, secretPrefix)
 		secret, err := base64.StdEncoding.DecodeString(encoded)
 		if !found || err != nil || len(secret) < minSecret || len(secret) > maxSecret {
-			return nil, fmt.Errorf("line %d of %s is not a secret; write %s and %d to %d random bytes in base64", i+1, path, secretPrefix, minSecret,
+			return nil, fmt.Errorf("line %d of %s is not a secret; write %s and %d to %d random bytes in base64", i+1, where, secretPrefix, minSecret,
 				maxSecret)
 		}
 		secrets = append(secrets, secret)
 	}
 	if len(secrets) == 0 || len(secrets) > maxSecrets {
-		return nil, fmt.Errorf("%s has %d secrets; write 1 to %d, one in a line", path, len(secrets), maxSecrets)
+		return nil, fmt.Errorf("%s has %d secrets; write 1 to %d, one in a line", where, len(secrets), maxSecrets)
 	}
 	return secrets, nil
 }

@@ -2,9 +2,8 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"net/http"
-
-	"k8s.io/utils/clock"
 
 	"github.com/keyward-dev/keyward/controllers/sinks"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
@@ -15,23 +14,29 @@ const structured = "application/cloudevents+json; charset=utf-8"
 // webhook sends an event in a request, signed as Standard Webhooks says.
 type webhook struct {
 	*poster
-	secretFile string
+	secrets keyring
 }
 
-func newWebhook(s *config.Sink, clk clock.PassiveClock) (*webhook, error) {
-	poster, err := newPoster(s, clk)
+func (m *Maker) newWebhook(s *config.Sink) (*webhook, error) {
+	poster, err := newPoster(s, m.Clock)
 	if err != nil {
 		return nil, err
 	}
-	_, err = readSecrets(s.SecretFile)
-	return &webhook{poster, s.SecretFile}, err
+	secrets, err := m.newKeyring(s)
+	if err == nil && secrets == nil {
+		err = errors.New("requests of a Webhook are signed; set secretFile or secretRef")
+	}
+	return &webhook{poster, secrets}, err
 }
+
+// Check implements sinks.Checker.
+func (w *webhook) Check(ctx context.Context) error { return w.secrets.check(ctx) }
 
 // Send implements sinks.Sender, for one record.
 func (w *webhook) Send(ctx context.Context, records []sinks.Record) (rejected int, err error) {
-	secrets, err := readSecrets(w.secretFile)
+	secrets, err := w.secrets(ctx)
 	if err != nil {
-		return 0, &sinks.Failure{Reason: sinks.ReasonFile, Err: err}
+		return 0, err
 	}
 	for _, record := range records {
 		header := http.Header{"Content-Type": {structured}}

@@ -58,6 +58,9 @@ type Objects struct {
 	Traffic Traffic
 	// Wrote, where set, is called with each GroupUsage that was written, which it must not keep or change. It must not block.
 	Wrote func(usage *v1alpha1.GroupUsage)
+	// Billed, where set, reports whether the GroupUsage that is made for a Group is to stay, with the finalizer of billing, until what
+	// was used is billed. Whoever says so removes the finalizer.
+	Billed func(ctx context.Context, group *v1alpha1.Group) bool
 	// Recorder, where set, is for events about Groups.
 	Recorder events.EventRecorder
 }
@@ -303,6 +306,9 @@ func (s *Objects) write(ctx context.Context, o *object) error {
 		o.usage.ObjectMeta = metav1.ObjectMeta{
 			Namespace: o.group.Namespace, Name: o.group.Name, OwnerReferences: []metav1.OwnerReference{ownerOf(o.group)},
 			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
+		}
+		if s.Billed != nil && s.Billed(ctx, o.group) {
+			o.usage.Finalizers = []string{v1alpha1.FinalizerBilling}
 		}
 		if err := s.Client.Create(ctx, o.usage); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,9 +75,9 @@ func TestSecretRef(t *testing.T) {
 	w.arrive(r, 3)
 	w.Expect(w.logged.String()).To(And(ContainSubstring("Events are sent again"), Not(ContainSubstring("MfKQ9r8G"))))
 
-	refuses := true
+	var knows atomic.Bool // the new secret
 	r.set(func(_ http.ResponseWriter, q *http.Request, _ []arrived) int {
-		if _, old := signatures.Load(q.Header.Get("Webhook-Signature")); old || refuses {
+		if _, old := signatures.Load(q.Header.Get("Webhook-Signature")); old || !knows.Load() {
 			return http.StatusUnauthorized
 		}
 		return 0
@@ -84,6 +85,6 @@ func TestSecretRef(t *testing.T) {
 	w.logs.append("acme", 2, w.clock.Now(), "a")
 	w.during(2*time.Minute, time.Second)
 	e.set("whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD")
-	refuses = false
+	knows.Store(true)
 	w.arrive(r, 5)
 }

@@ -2,7 +2,7 @@ package v1alpha1
 
 // Names of annotations, labels and finalizers.
 const (
-	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
+	// AnnotationCreatedBy holds the user who created an ApiKey or a KeyRequest; stamped at admission.
 	AnnotationCreatedBy = "keyward.dev/created-by"
 	// AnnotationChangedBy holds the user who last changed the spec of an object, or requested a rotation; stamped at admission.
 	AnnotationChangedBy = "keyward.dev/changed-by"
@@ -68,6 +68,9 @@ const (
 
 // VerbValidate is the verb on groups.keyward.dev that a validation server needs.
 const VerbValidate = "validate"
+
+// VerbApprove is the verb on groups.keyward.dev that is required to decide about requests for keys of a Group.
+const VerbApprove = "approve"
 
 // VerbManage is the verb on groups.keyward.dev that is required to set the fields of a Group that are the platform's.
 const VerbManage = "manage"

@@ -50,6 +50,8 @@ const (
 	// AnnotationSuspendedUnused holds, on an ApiKey, when (RFC 3339) it was suspended last because it was not used. It stays when the
 	// key is resumed: its days without a request count from then at the earliest.
 	AnnotationSuspendedUnused = "keyward.dev/suspended-unused-at"
+	// AnnotationRequest holds, on an ApiKey that was created for a KeyRequest, the metadata.uid of that.
+	AnnotationRequest = "keyward.dev/request"
 	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
 	// earlier ApiKey: the creator of that one, as the creator of this one claims.
 	AnnotationRestored = "keyward.dev/restored-from"

@@ -125,13 +125,18 @@ test: bin/devcluster ## Run all tests, as CI does
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
 # them wait most of the time, so they run on two clusters: one for tests of counts, and one for all others. A third one has
-# two processors so busy that keys end seconds late.
+# two processors so busy that keys end seconds late. Browsers, which use the console, are a target of their own.
 COUNTED := Quota|Usage|Bytes|RateLimit
+BROWSED := ^TestConsole$$
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
 	go test $(RACE) -count=1 -timeout 30m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 30m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
+	go test $(RACE) -count=1 -timeout 40m -skip '$(COUNTED)|$(BROWSED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
+
+.PHONY: e2e-console
+e2e-console: bin/devcluster ## Use the console in Chromium as people do, on the running product
+	KEYWARD_CONSOLE=1 go test -count=1 -timeout 10m -run '$(BROWSED)' ./test/e2e
 
 # In a module of its own, without the race detector: that would compile all of Helm once more.
 .PHONY: test-chart

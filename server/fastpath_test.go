@@ -3,13 +3,10 @@ package server
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,16 +64,7 @@ func TestConnectionsOfProxiesStayOpen(t *testing.T) {
 }
 
 func connectionsOfProxiesStayOpen(t *testing.T, flag string) {
-	dir := t.TempDir()
-	cert, private := fakemanager.NewPair(t, "keyward.example")
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for name, data := range map[string][]byte{certFile: cert, keyFile: private} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(cert)
+	certFile, keyFile, roots := writeCertificate(t)
 	for name, flags := range map[string][]string{"plain": nil, "tls": {"--tls-cert-file=" + certFile, "--tls-key-file=" + keyFile}} {
 		t.Run(name, func(t *testing.T) {
 			m, key := fakemanager.Start(t), fixture.Mint(t)
@@ -90,7 +78,7 @@ func connectionsOfProxiesStayOpen(t *testing.T, flag string) {
 			defer func() { _ = conn.Close() }()
 			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 			if flags != nil {
-				conn = tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: "keyward.example"})
+				conn = tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: certifiedName})
 			}
 			in := bufio.NewReader(conn)
 			ask := func(credential string) (status int, closes bool) {

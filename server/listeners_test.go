@@ -128,6 +128,50 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// TestNewConnectionsMayWait: proxies open connections before they need them, and would lose the request that they send when the server
+// closes one.
+func TestNewConnectionsMayWait(t *testing.T) {
+	certFile, keyFile, roots := writeCertificate(t)
+	secure := &tls.Config{RootCAs: roots, ServerName: certifiedName}
+	for name, flags := range map[string][]string{"plain": nil, "tls": {"--tls-cert-file=" + certFile, "--tls-key-file=" + keyFile}} {
+		connect := func(v *validator) *session {
+			s := dial(t, v.addresses.Proxy)
+			if flags == nil {
+				return s
+			}
+			secured := tls.Client(s.conn, secure)
+			if err := secured.HandshakeContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return &session{t, secured, bufio.NewReader(secured)}
+		}
+		t.Run(name, func(t *testing.T) {
+			const headers = 200 * time.Millisecond
+			v, key := running(t, append(flags, "--read-header-timeout="+headers.String(), "--idle-timeout=10m")...)
+			for text, want := range map[string]int{request(key): http.StatusOK, "GET /x HTTP/1.1\r\nHost:": 0} {
+				s := connect(v)
+				_ = s.conn.SetReadDeadline(time.Now().Add(2 * headers))
+				if n, err := s.conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatalf("a new connection gets %d bytes, %v", n, err)
+				}
+				_ = s.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+				if status, _ := s.ask(text); status != want {
+					t.Errorf("the response to %.30q is %d, want %d", text, status, want)
+				}
+			}
+			if flags != nil { // a handshake may take no longer than headers
+				if n, err := dial(t, v.addresses.Proxy).in.ReadByte(); err == nil || os.IsTimeout(err) {
+					t.Errorf("one without a handshake gets %v, %v", n, err)
+				}
+			}
+			v, _ = running(t, append(flags, "--read-header-timeout=10m", "--idle-timeout=50ms")...)
+			if n, err := connect(v).in.ReadByte(); err == nil || os.IsTimeout(err) {
+				t.Errorf("one that stays silent gets %v, %v", n, err)
+			}
+		})
+	}
+}
+
 // TestMaxConnections: one more replaces one that has no request.
 func TestMaxConnections(t *testing.T) {
 	v, key := running(t, "--max-connections=1", "--idle-timeout=10m")
@@ -202,22 +246,35 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
-// TestTLS uses all integrations over TLS, with both versions of HTTP.
-func TestTLS(t *testing.T) { bothPositions(t, testTLS) }
+// certifiedName is whom the certificate is for that writeCertificate writes.
+const certifiedName = "keyward.example"
 
-func testTLS(t *testing.T, flag string) {
+func writeCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+	t.Helper()
 	dir := t.TempDir()
-	cert, key := fakemanager.NewPair(t, "keyward.example")
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	cert, key := fakemanager.NewPair(t, certifiedName)
+	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	for name, data := range map[string][]byte{certFile: cert, keyFile: key} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	v, apiKey := running(t, flag, "--tls-cert-file="+certFile, "--tls-key-file="+keyFile)
-	roots := x509.NewCertPool()
+	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(cert)
-	config := &tls.Config{RootCAs: roots, ServerName: "keyward.example"}
+	return certFile, keyFile, roots
+}
+
+// TestTLS uses all integrations over TLS, with both versions of HTTP.
+func TestTLS(t *testing.T) { bothPositions(t, testTLS) }
+
+func testTLS(t *testing.T, flag string) {
+	certFile, keyFile, roots := writeCertificate(t)
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, apiKey := running(t, flag, "--tls-cert-file="+certFile, "--tls-key-file="+keyFile)
+	config := &tls.Config{RootCAs: roots, ServerName: certifiedName}
 	for major := 1; major <= 2; major++ {
 		transport := &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: major == 2}
 		defer transport.CloseIdleConnections()

@@ -256,4 +256,30 @@ type KeyQuota struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Used *int64 `json:"used,omitempty"`
+
+	// notice is the last one of this period and limit: that 75, 90, 100 or 120 % are used; absent while less is.
+	//
+	// +optional
+	Notice *KeyQuotaNotice `json:"notice,omitempty"`
+}
+
+// KeyQuotaNotice is how much of the quota of a key people were notified of.
+type KeyQuotaNotice struct {
+	// percent of the limit of which at least as much was used: 75, 90, 100 or 120.
+	//
+	// +kubebuilder:validation:Minimum=75
+	// +kubebuilder:validation:Maximum=120
+	// +required
+	Percent int32 `json:"percent,omitempty"`
+
+	// used is how many requests of the limit were used then.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Used int64 `json:"used,omitempty"`
+
+	// noticedAt is when it was found.
+	//
+	// +required
+	NoticedAt metav1.Time `json:"noticedAt,omitzero"`
 }

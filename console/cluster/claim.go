@@ -21,6 +21,22 @@ import (
 // claims is how often a claim is tried, if something else changes the ApiKey meanwhile: the manager writes its status.
 const claims = 5
 
+// Claimable implements web.Desk.
+func (d *Desk) Claimable(ctx context.Context, of place.Key) (page.Claim, error) {
+	at, err := d.open(ctx, of, role.ChangeKey)
+	if err != nil {
+		return page.Claim{}, err
+	}
+	reads, err := d.readsSecret(ctx, at.key)
+	if err != nil {
+		return page.Claim{}, err
+	}
+	if !reads {
+		return page.Claim{}, web.ErrForbidden
+	}
+	return at.sight.Claim(at.key), nil
+}
+
 // Claim implements web.Desk. The text is returned only after the claim is recorded in the ApiKey as it was read, so that of several claims
 // one gets it. If its answer is lost on the way, the text is lost: whoever wanted it rotates the key. It needs the right to get the Secret, which
 // the roles of a Group do not have.
@@ -40,10 +56,7 @@ func (d *Desk) Claim(ctx context.Context, of place.Key) (page.Plaintext, error) 
 
 // claim claims what the Secret of a key holds. The text is empty if there is none, or somebody has claimed it.
 func (d *Desk) claim(ctx context.Context, key *v1alpha1.ApiKey) (page.Plaintext, error) {
-	if key.Spec.Secret.Reveal != v1alpha1.RevealOnce {
-		return page.Plaintext{}, invalid("", "This key is not shown: applications read it from its Secret.")
-	}
-	if reason := view.HasEnded(key); reason != "" {
+	if reason := view.CannotClaim(key); reason != "" {
 		return page.Plaintext{}, invalid("", reason)
 	}
 	secret := &corev1.Secret{}

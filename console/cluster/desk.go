@@ -21,7 +21,6 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/console/person"
-	"github.com/keyward-dev/keyward/console/web"
 )
 
 // fieldOwner is the name under which the console's edits are recorded: logs of Groups say by it how a change was made, and no GitOps tool takes over
@@ -49,11 +48,10 @@ type Options struct {
 // Desk is that of one person.
 type Desk struct {
 	client     client.Client
+	config     *rest.Config // of the client
 	namespaces []string
 	now        func() time.Time
 }
-
-var _ web.Desk = (*Desk)(nil)
 
 // maxNamespaces is how many configured namespaces are looked at.
 const maxNamespaces = 64
@@ -68,7 +66,7 @@ func New(of *person.Person, options Options) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare requests to the API server: %w", err)
 	}
-	return &Desk{client: c, namespaces: options.Namespaces[:min(len(options.Namespaces), maxNamespaces)], now: options.Now}, nil
+	return &Desk{client: c, config: config, namespaces: options.Namespaces[:min(len(options.Namespaces), maxNamespaces)], now: options.Now}, nil
 }
 
 var (

@@ -51,3 +51,12 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 	}
 	return shown, nil
 }
+
+// Projects implements web.Desk.
+func (d *Desk) Projects(ctx context.Context, of place.Group) (page.Projects, error) {
+	group, err := d.group(ctx, of)
+	if err != nil {
+		return page.Projects{}, err
+	}
+	return view.Projects(group), nil
+}

@@ -79,15 +79,19 @@ func (d *Desk) Key(ctx context.Context, of place.Key) (page.KeyDetail, error) {
 		return page.KeyDetail{}, err
 	}
 	if keystate.Unclaimed(at.key) != nil {
-		allowed, err := d.may(ctx, authorizationv1.ResourceAttributes{
-			Resource: "secrets", Verb: "get", Namespace: of.Namespace, Name: lifecycle.SecretName(at.key),
-		})
-		if err != nil {
+		if at.sight.ReadsSecret, err = d.readsSecret(ctx, at.key); err != nil {
 			return page.KeyDetail{}, err
 		}
-		at.sight.ReadsSecret = allowed[0]
 	}
 	return at.sight.Key(at.group, at.key), nil
+}
+
+// readsSecret reports whether the person may read the Secret of a key.
+func (d *Desk) readsSecret(ctx context.Context, key *v1alpha1.ApiKey) (bool, error) {
+	allowed, err := d.may(ctx, authorizationv1.ResourceAttributes{
+		Resource: "secrets", Verb: "get", Namespace: key.Namespace, Name: lifecycle.SecretName(key),
+	})
+	return err == nil && allowed[0], err
 }
 
 // opened is a key of a Group, as a person sees it.

@@ -11,9 +11,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/keyward-dev/keyward/console/config"
 )
 
 // Config is how the console runs.
@@ -33,6 +36,10 @@ type Config struct {
 	APIServer, APIServerCAFile string
 	ServiceAccounts            bool     // their tokens sign in, too
 	Namespaces                 []string // in which Groups are looked for, for people who may not list those of all namespaces
+
+	// RevocationsNamespace and Revocations name the ConfigMap in which replicas share which sessions were ended; empty: there is one replica, which keeps
+	// that in memory. TokenFile has the token of the ServiceAccount that may write it.
+	RevocationsNamespace, Revocations, TokenFile string
 
 	AtOnce          int
 	ShutdownTimeout time.Duration
@@ -86,6 +93,9 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 			c.Namespaces = append(c.Namespaces, name)
 			return nil
 		})
+	flags.Func("revocations", "`namespace/name` of the ConfigMap in which replicas share which sessions were ended; without it there has to be one replica, "+
+		"which keeps that in memory, and a restart signs everybody out", c.setRevocations)
+	flags.StringVar(&c.TokenFile, "token-file", config.DefaultTokenFile, "`file` with the token of the console's own ServiceAccount, for --revocations alone")
 	flags.IntVar(&c.AtOnce, "most-requests", 0, "`number` of requests that are answered at a time; others get 503 (default 128)")
 	flags.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", defaultShutdown, "how `long` requests in flight may take after SIGTERM")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
@@ -105,6 +115,19 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 		return c, nil
 	}
 	return c, c.check()
+}
+
+func (c *Config) setRevocations(text string) error {
+	c.RevocationsNamespace, c.Revocations = "", ""
+	if text == "" {
+		return nil
+	}
+	namespace, name, _ := strings.Cut(text, "/")
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return errors.New("write a namespace and the name of a ConfigMap in it, such as keyward-system/keyward-console-revocations")
+	}
+	c.RevocationsNamespace, c.Revocations = namespace, name
+	return nil
 }
 
 // apiServer is where Kubernetes tells Pods that its API is; "" outside of one.
@@ -132,6 +155,8 @@ func (c *Config) check() error {
 		return errors.New("--tls-cert and --tls-key are required, unless --behind-proxy says that a proxy ends TLS")
 	case c.TLSCertFile != "" && c.BehindProxy:
 		return errors.New("--behind-proxy serves plain HTTP: remove it, or --tls-cert and --tls-key")
+	case c.Revocations != "" && c.TokenFile == "":
+		return errors.New("--revocations is written with the token in --token-file: name one")
 	case c.AtOnce < 0 || c.AtOnce > mostAtOnce:
 		return fmt.Errorf("--most-requests: write a number up to %d", mostAtOnce)
 	}

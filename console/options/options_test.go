@@ -33,6 +33,11 @@ func TestParse(t *testing.T) {
 		{[]string{"--trusted-proxy=10.0.0.1"}, "write a prefix"},
 		{[]string{"--namespace=a", "--namespace=b"}, ""},
 		{[]string{"--namespace=A"}, "write the name of a namespace"},
+		{[]string{"--revocations=keyward-system/keyward-console-revocations"}, ""},
+		{[]string{"--revocations="}, ""},
+		{[]string{"--revocations=keyward-console-revocations"}, "write a namespace and the name"},
+		{[]string{"--revocations=a/b/c"}, "write a namespace and the name"},
+		{[]string{"--revocations=a/b", "--token-file="}, "--token-file"},
 		{[]string{"--most-requests=-1"}, "--most-requests"},
 		{[]string{"argument"}, "only flags"},
 	} {
@@ -49,6 +54,10 @@ func TestParse(t *testing.T) {
 	}
 	if with, err := options.Parse(append(good, "--config=/console.yaml"), none, io.Discard); err != nil || with.File != "/console.yaml" {
 		t.Errorf("%v, %q", err, with.File)
+	}
+	if with, err := options.Parse(append(good, "--revocations=a/b.c"), none, io.Discard); err != nil || with.RevocationsNamespace != "a" ||
+		with.Revocations != "b.c" || !strings.HasPrefix(with.TokenFile, "/var/run/secrets/") {
+		t.Errorf("%v, %+v", err, with)
 	}
 	var help strings.Builder
 	if _, err := options.Parse([]string{"--help"}, none, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-keys-dir") {

@@ -10,6 +10,8 @@ import (
 
 // KeyDetail is one key.
 type KeyDetail struct {
+	// Version changes with what the page shows. Live is the path of the events of other versions; empty: there are none.
+	Version, Live        string
 	Preview, Description string
 	State                State
 	Managed              string // what keeps the ApiKey as Git has it, such as Argo CD; empty: nothing does

@@ -14,6 +14,7 @@ const day = 24 * time.Hour
 var exampleUse = Use{Last: now.Add(-3 * time.Minute), Today: 5210, Week: 41_120, Origins: []string{"https://www.acme.example"}}
 
 var exampleKey = KeyDetail{
+	Version: "4711", Live: "/groups/team-a/acme/keys/team-a/checkout/live",
 	Preview: "kw_live_…9f3a", Description: "The checkout of the web shop.", State: State{"Active", Good}, Projects: "media, maps",
 	Permissions: "read, checkout", Clients: "servers, in 192.0.2.0/24", Creator: "ada@acme.example",
 	LastUse: now.Add(-3 * time.Minute), Expiry: now.Add(88 * day), Rotation: now.Add(28 * day),

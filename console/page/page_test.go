@@ -66,6 +66,8 @@ func examples() []example {
 			Since: now.Add(-26 * time.Hour), By: "ben@acme.example", Remains: "The Group is frozen: the key is refused until it is Active again."}},
 		{"usage", "Usage of acme", exampleUsage()},
 		{"usage-empty", "Usage of acme", Usage{Month: "March 2026"}},
+		{"projects", "Projects of acme", exampleProjects},
+		{"projects-none", "Projects of acme", Projects{Projects: []Project{{Name: "default", All: true}}}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
 		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},

@@ -18,12 +18,13 @@ type Key struct {
 // Groups is the path of all Groups that a person may see.
 const Groups = "/"
 
-// Of returns the path of a Group, which lists its keys, or of one of its pages: "new-key", "usage", "allowlists", "log".
+// Of returns the path of a Group, which lists its keys, or of one of its pages: "new-key", "usage", "projects", "allowlists", "log".
 func (g Group) Of(page ...string) string {
 	return path(append([]string{"groups", g.Namespace, g.Name}, page...))
 }
 
-// Of returns the path of a key, or of one of its pages: "rotate", "suspend", "resume", "revoke", "claim".
+// Of returns the path of a key, or of one of its pages: "rotate", "suspend", "resume", "revoke", "claim", or of its
+// events: "live".
 func (k Key) Of(page ...string) string {
 	return k.Group.Of(append([]string{"keys", k.Namespace, k.Name}, page...)...)
 }

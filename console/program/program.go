@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
@@ -28,6 +29,7 @@ import (
 	"github.com/keyward-dev/keyward/console/options"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/session"
+	"github.com/keyward-dev/keyward/console/shared"
 	"github.com/keyward-dev/keyward/console/web"
 	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/version"
@@ -45,6 +47,7 @@ type Server struct {
 	log    *slog.Logger
 	ring   *keyring.Ring
 	ready  *readiness
+	shared *shared.Revocations // nil: one replica, which keeps what was ended in memory
 
 	certificate            *certwatcher.CertWatcher // nil behind a proxy
 	pages, health, metrics *listener                // metrics is nil without an address
@@ -72,6 +75,10 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 	if s.ready, err = newReadiness(tokens.Anonymous()); err != nil {
 		return nil, fmt.Errorf("--api-server-ca-file: %w", err)
 	}
+	revocations, err := s.revocations(tokens.Anonymous())
+	if err != nil {
+		return nil, fmt.Errorf("--revocations: %w", err)
+	}
 	reach, provider, err := s.signIn(tokens)
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
@@ -81,7 +88,7 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 	clients := clientaddr.New(config.TrustedProxies, clientaddr.HeaderXForwardedFor)
 	handler, err := web.New(web.Config{
 		Desk: desk, Ring: s.ring, Now: time.Now, Log: log, Registry: registry, Reach: reach, Verify: tokens.Verify,
-		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: session.NewMemory(time.Now, time.Now()), Origins: []string{config.Origin},
+		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: revocations, Origins: []string{config.Origin},
 		AtOnce: config.AtOnce,
 		Address: func(r *http.Request) netip.Addr {
 			return clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header)
@@ -110,6 +117,26 @@ func (s *Server) signIn(tokens *bearer.Tokens) (reach func(session.Claims) (*res
 		return tokens.Reach, provider, nil
 	}
 	return file.OIDC.Impersonate.Reach(tokens.Anonymous(), tokens.Reach), provider, nil
+}
+
+// revocations are in memory, or shared with other replicas. Then the console has a right of its own, with the token of its ServiceAccount.
+func (s *Server) revocations(own *rest.Config) (session.Revocations, error) {
+	if s.config.Revocations == "" {
+		return session.NewMemory(time.Now, time.Now()), nil
+	}
+	own.BearerTokenFile = s.config.TokenFile
+	clients, err := corev1client.NewForConfig(own)
+	if err != nil {
+		return nil, err
+	}
+	s.shared, err = shared.New(shared.Config{
+		ConfigMaps: clients.ConfigMaps(s.config.RevocationsNamespace), Name: s.config.Revocations, Now: time.Now, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.ready.revocations = s.shared.Check
+	return s.shared, nil
 }
 
 func buildInfo() prometheus.Collector {
@@ -184,6 +211,13 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range all {
 		go func() { failed <- l.server.Serve(l) }()
 	}
+	if s.shared != nil {
+		following, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the requests in flight are done
+		var follower sync.WaitGroup
+		follower.Go(func() { s.shared.Run(following) })
+		defer follower.Wait()
+		defer stop()
+	}
 	a := s.Addresses()
 	s.log.Info("serving", slog.String("pages", a.Pages.String()), slog.String("health", a.Health.String()), slog.String("origin", s.config.Origin))
 	again := time.NewTicker(reloadEvery)
@@ -236,6 +270,8 @@ type readiness struct {
 	url    string
 	client *http.Client
 
+	revocations func() error // nil: they are in memory, and always known
+
 	leaving atomic.Bool
 
 	// mu guards what is below. It is held while one asks, and others wait for that answer.
@@ -263,6 +299,12 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if r.leaving.Load() {
 		http.Error(w, "ending", http.StatusServiceUnavailable)
 		return
+	}
+	if r.revocations != nil {
+		if err := r.revocations(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	if problem := r.latest(request.Context()); problem != "" {
 		http.Error(w, problem, http.StatusServiceUnavailable)

@@ -156,7 +156,7 @@ func (s *Sessions) Identify(next http.Handler) http.Handler {
 			return
 		}
 		now := s.config.Now()
-		if isPage(r) && (!newest || now.Sub(c.seen) >= reissueAfter) {
+		if IsPage(r) && (!newest || now.Sub(c.seen) >= reissueAfter) {
 			c.seen = now
 			if value, err := s.fit(c); err == nil { // as it did before; if not, the older token still holds
 				_ = s.token.Set(w, value)
@@ -179,7 +179,7 @@ func (s *Sessions) Require(next http.Handler) http.Handler {
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			s.config.Ended(w, r)
-		case !isPage(r):
+		case !IsPage(r):
 			http.Error(w, "sign in first", http.StatusUnauthorized)
 		default:
 			w.Header().Set("Cache-Control", "no-store")
@@ -189,8 +189,8 @@ func (s *Sessions) Require(next http.Handler) http.Handler {
 	})
 }
 
-// isPage reports whether a person asked for it, and not a script of a page: what a page asks for while nobody looks keeps no session alive.
-func isPage(r *http.Request) bool {
+// IsPage reports whether a person asked for it, and not a script of a page: what a page asks for while nobody looks keeps no session alive.
+func IsPage(r *http.Request) bool {
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	return mode == "" || mode == "navigate"
 }

@@ -51,6 +51,20 @@ func (s *Sight) Resume(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.Resume 
 	return resume
 }
 
+// Claim asks before the text of a key is shown.
+func (s *Sight) Claim(key *v1alpha1.ApiKey) page.Claim {
+	at := s.key(key)
+	return page.Claim{Name: key.Name, Action: at.Of("claim"), Back: at.Of(), Error: CannotClaim(key)}
+}
+
+// CannotClaim says why the text of a key is never shown; empty if it may be.
+func CannotClaim(key *v1alpha1.ApiKey) string {
+	if !isOnce(key) {
+		return "This key is not shown: applications read it from its Secret."
+	}
+	return HasEnded(key)
+}
+
 // shownOrigins is how many origins are named.
 const shownOrigins = 5
 

@@ -23,6 +23,7 @@ func (s *Sight) KeyRow(key *v1alpha1.ApiKey) page.Key {
 // Key is the page of a key of the Group.
 func (s *Sight) Key(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.KeyDetail {
 	detail := page.KeyDetail{
+		Version: key.ResourceVersion, Live: s.key(key).Of("live"),
 		Preview: orElse(key.Status.Preview, "none yet"), Description: key.Spec.Description, State: s.keyState(key), Managed: Managed(key),
 		Problem: s.problem(key), Projects: join(key.Spec.Projects), Permissions: join(permissionsOf(key)), Clients: clientsText(key),
 		Creator: key.Status.CreatedBy, LastUse: timeOf(key.Status.LastUsedAt), Expiry: timeOf(key.Status.ExpiresAt),
@@ -83,8 +84,13 @@ func clientsText(key *v1alpha1.ApiKey) string {
 	if len(addresses) == 0 {
 		return text
 	}
-	text += ", in " + join(addresses[:min(len(addresses), shownPrefixes)])
-	if more := len(addresses) - shownPrefixes; more > 0 {
+	return text + ", in " + first(shownPrefixes, addresses)
+}
+
+// first names at most so many of all, and says how many more there are.
+func first[T ~string](most int, all []T) string {
+	text := join(all[:min(len(all), most)])
+	if more := len(all) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text

@@ -18,7 +18,7 @@ import (
 func TestKey(t *testing.T) {
 	const path = "/groups/acme/acme/keys/acme/web"
 	want := page.KeyDetail{
-		Preview: "kw_…9f3a", Description: "The web shop.", State: page.State{Text: "Active", Tone: page.Good}, Projects: "media, maps",
+		Live: path + "/live", Preview: "kw_…9f3a", Description: "The web shop.", State: page.State{Text: "Active", Tone: page.Good}, Projects: "media, maps",
 		Permissions: "read", Clients: "servers, in 192.0.2.0/24", Creator: "ada@acme.example", LastUse: now.Add(-3 * time.Minute),
 		Expiry: now.Add(88 * day), Rotation: now.Add(28 * day),
 		Actions: []page.Action{{Text: "Rotate", Href: path + "/rotate"}, {Text: "Suspend", Href: path + "/suspend"},

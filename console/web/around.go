@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,28 +30,51 @@ func NewServer(handler http.Handler, timeout time.Duration, log *slog.Logger) *h
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	return &http.Server{
+	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: readTimeout + timeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: mostHeadBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	if pages, ok := handler.(*Pages); ok {
+		server.RegisterOnShutdown(pages.EndStreams)
+	}
+	return server
 }
+
+// turn is a request among those that are answered at a time.
+type turn struct {
+	whole context.Context // without a deadline
+	leave func()
+}
+
+type turnKey struct{}
 
 // bound lets next answer so many requests at a time, and gives each so much time.
 func bound(most int, timeout time.Duration, next http.Handler) http.Handler {
 	slots := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leave := sync.OnceFunc(func() { <-slots })
 		select {
 		case slots <- struct{}{}:
-			defer func() { <-slots }()
+			defer leave()
 		default:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "Too many requests are being answered at the moment. Try again.", http.StatusServiceUnavailable)
 			return
 		}
-		ctx, stop := context.WithTimeout(r.Context(), timeout)
+		ctx, stop := context.WithTimeout(context.WithValue(r.Context(), turnKey{}, &turn{r.Context(), leave}), timeout)
 		defer stop()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// outlast is for a request that goes on within bounds of its own: it returns a context that ends with the request, and what lets another one be
+// answered in its place.
+func outlast(ctx context.Context) (whole context.Context, leave func()) {
+	t, ok := ctx.Value(turnKey{}).(*turn)
+	if !ok {
+		return ctx, func() {}
+	}
+	return t.whole, t.leave
 }
 
 // errorPages answers with a page of the console where inner answers with a plain text that something failed.
@@ -106,6 +130,9 @@ func (w *plainErrors) Write(b []byte) (int, error) {
 	w.text.Write(b[:min(len(b), mostErrorBytes-min(mostErrorBytes, w.text.Len()))])
 	return len(b), nil
 }
+
+// Unwrap is for http.ResponseController.
+func (w *plainErrors) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // observe logs and counts requests, by what cannot have anything of a person: method, pattern of the path, status and duration.
 func (c *console) observe(inner http.Handler) (http.Handler, error) {
@@ -170,3 +197,6 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	w.began = true
 	return w.ResponseWriter.Write(b)
 }
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

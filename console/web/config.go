@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,11 +86,32 @@ type console struct {
 	sessions *session.Sessions
 	guard    *csrf.Guard
 	limiter  *signin.Limiter
+	streams  *streams
 	mux      *http.ServeMux
+	routes   []string
+}
+
+// Pages serves all pages.
+type Pages struct {
+	http.Handler
+	routes  []string
+	streams *streams
+}
+
+// EndStreams ends what would last longer than a request, so that a server can shut down.
+func (p *Pages) EndStreams() { p.streams.end() }
+
+// Routes returns the patterns that are served, each with its method but for assets, so that tests can hold that they know all of them.
+func (p *Pages) Routes() []string { return slices.Clone(p.routes) }
+
+// handle serves a pattern.
+func (c *console) handle(pattern string, handler http.Handler) {
+	c.mux.Handle(pattern, handler)
+	c.routes = append(c.routes, pattern)
 }
 
 // New returns the handler of all pages. It is an error if something required is missing.
-func New(config Config) (http.Handler, error) {
+func New(config Config) (*Pages, error) {
 	if config.Desk == nil || config.Log == nil || config.Address == nil || config.Verify == nil && config.Entry == nil {
 		return nil, errors.New("web: Desk, Log, Address, and one of Verify and Entry are required")
 	}
@@ -116,11 +138,15 @@ func New(config Config) (http.Handler, error) {
 		return nil, err
 	}
 	c.limiter = signin.NewLimiter(config.Now)
-	c.mux.Handle(page.Prefix, page.Assets())
+	if c.streams, err = newStreams(config.Registry); err != nil {
+		return nil, err
+	}
+	c.handle(page.Prefix, page.Assets())
 	c.routeSignIn()
 	c.routeGroups()
 	c.routeKeys()
-	return c.around(c.mux)
+	handler, err := c.around(c.mux)
+	return &Pages{Handler: handler, routes: c.routes, streams: c.streams}, err
 }
 
 // secretFields are the fields of forms that are never shown again.

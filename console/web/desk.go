@@ -18,6 +18,10 @@ type Desk interface {
 	Groups(ctx context.Context, query ListQuery) (page.Groups, error)
 	Keys(ctx context.Context, of place.Group, query ListQuery) (page.Keys, error)
 	Key(ctx context.Context, of place.Key) (page.KeyDetail, error)
+	// Follow sends the Version of the page of a key, now and after each change, until ctx ends or no more is known, and then closes the channel. Only
+	// the latest waits to be received.
+	Follow(ctx context.Context, of place.Key) (<-chan string, error)
+	Projects(ctx context.Context, of place.Group) (page.Projects, error)
 	Usage(ctx context.Context, of place.Group, month string) (page.Usage, error)
 	Log(ctx context.Context, of place.Group, query LogQuery) (page.Log, error)
 	// Allowlists lists those that apply to the Group; Allowlist is the editor of one, with what was entered if entered is not nil.
@@ -40,6 +44,8 @@ type Desk interface {
 	DoResume(ctx context.Context, of place.Key) error
 	DoRevoke(ctx context.Context, of place.Key) error
 
+	// Claimable asks before a claim. It is ErrForbidden for who may not claim.
+	Claimable(ctx context.Context, of place.Key) (page.Claim, error)
 	// Claim takes the plaintext of a key that is revealed once, and acknowledges it, so that no other call returns it again. The plaintext is
 	// empty if it was claimed before.
 	Claim(ctx context.Context, of place.Key) (page.Plaintext, error)

@@ -47,6 +47,8 @@ type desk struct {
 	fails   *error // of the next calls, until it is nil
 	claimed *bool
 	entered **web.EnteredKey // the last that NewKey had
+	cannot  *string          // what pages of changes say at first
+	follows *chan string     // what Follow returns
 }
 
 func (d desk) change(format string, args ...any) error {
@@ -71,6 +73,12 @@ func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page
 
 func (d desk) Key(context.Context, place.Key) (page.KeyDetail, error) {
 	return page.KeyDetail{Preview: "kw_live_…9f3a"}, *d.fails
+}
+
+func (d desk) Follow(context.Context, place.Key) (<-chan string, error) { return *d.follows, *d.fails }
+
+func (d desk) Projects(_ context.Context, of place.Group) (page.Projects, error) {
+	return page.Projects{Projects: []page.Project{{Name: "media of " + of.Name}}}, *d.fails
 }
 
 func (d desk) Usage(_ context.Context, _ place.Group, month string) (page.Usage, error) {
@@ -114,19 +122,19 @@ func (d desk) CreateKey(_ context.Context, of place.Group, entered web.EnteredKe
 }
 
 func (d desk) Rotate(_ context.Context, of place.Key) (page.Rotate, error) {
-	return page.Rotate{Name: of.Name, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
+	return page.Rotate{Name: of.Name, Error: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
 }
 
 func (d desk) Suspend(_ context.Context, of place.Key) (page.Suspend, error) {
-	return page.Suspend{Name: of.Name, Action: of.Of("suspend")}, nil
+	return page.Suspend{Name: of.Name, Error: *d.cannot, Action: of.Of("suspend")}, nil
 }
 
 func (d desk) Resume(_ context.Context, of place.Key) (page.Resume, error) {
-	return page.Resume{Name: of.Name, Action: of.Of("resume")}, nil
+	return page.Resume{Name: of.Name, Error: *d.cannot, Action: of.Of("resume")}, nil
 }
 
 func (d desk) Revoke(_ context.Context, of place.Key) (page.Revoke, error) {
-	return page.Revoke{Name: of.Name, Action: of.Of("revoke")}, nil
+	return page.Revoke{Name: of.Name, Error: *d.cannot, Action: of.Of("revoke")}, nil
 }
 
 func (d desk) DoRotate(_ context.Context, of place.Key, overlap string) error {
@@ -138,6 +146,10 @@ func (d desk) DoSuspend(_ context.Context, of place.Key) error {
 }
 func (d desk) DoResume(_ context.Context, of place.Key) error { return d.change("resume %s", of.Of()) }
 func (d desk) DoRevoke(_ context.Context, of place.Key) error { return d.change("revoke %s", of.Of()) }
+
+func (d desk) Claimable(_ context.Context, of place.Key) (page.Claim, error) {
+	return page.Claim{Name: of.Name, Error: *d.cannot, Action: of.Of("claim")}, nil
+}
 
 func (d desk) Claim(_ context.Context, of place.Key) (page.Plaintext, error) {
 	if err := d.change("claim %s", of.Of()); err != nil || *d.claimed {
@@ -157,6 +169,8 @@ type installation struct {
 	changes []string
 	fails   error
 	entered *web.EnteredKey
+	cannot  string
+	follows chan string
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {
@@ -166,7 +180,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 	now := func() time.Time { return i.now }
 	config := web.Config{
 		Desk: func(of *person.Person) (web.Desk, error) {
-			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered}, nil
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
 		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},
@@ -207,17 +221,22 @@ func (i *installation) browser() *browser {
 	return &browser{i, map[string]string{}, map[string]string{"Sec-Fetch-Site": "same-origin", "Test-Address": "192.0.2.1"}, origin}
 }
 
-func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
-	b.t.Helper()
-	r := httptest.NewRequest(method, b.origin+path, strings.NewReader(body))
+// own adds to a request what each of the browser has.
+func (b *browser) own(r *http.Request) *http.Request {
 	for name, value := range b.headers {
 		r.Header.Set(name, value)
 	}
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}
+
+func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	r := b.own(httptest.NewRequest(method, b.origin+path, strings.NewReader(body)))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)

@@ -197,6 +197,10 @@ func (c *console) refused(w http.ResponseWriter, r *http.Request, err error) {
 		c.fail(w, r, err)
 		return
 	}
+	if !session.IsPage(r) { // a script of a page in the background must not choose for the person
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
 	if _, err := c.sessions.Switch(w, r, groupOf(r)); err != nil {
 		c.fail(w, r, err)
 		return

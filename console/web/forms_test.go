@@ -178,6 +178,22 @@ func TestWhatSomebodyElseSavedIsNotOverwritten(t *testing.T) {
 	}
 }
 
+// TestPagesSayWhyNot has what a page of a change says before anything is sent, which the answer to a form replaces.
+func TestPagesSayWhyNot(t *testing.T) {
+	t.Parallel()
+	for _, one := range changes()[2:] {
+		b := install(t).browser().signIn()
+		b.cannot = "The key is revoked for good."
+		want(t, b.get(one.path), http.StatusOK, "The key is revoked for good.")
+		b.fails = &web.InvalidError{Fields: map[string]string{"": "It was refused."}}
+		w := b.send(one.path, one.form)
+		want(t, w, http.StatusUnprocessableEntity, "It was refused.")
+		if strings.Contains(w.Body.String(), "revoked for good") {
+			t.Errorf("%s says both", one.path)
+		}
+	}
+}
+
 func TestClaimedOnce(t *testing.T) {
 	t.Parallel()
 	b := install(t).browser().signIn()

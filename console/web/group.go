@@ -20,6 +20,9 @@ func (c *console) routeGroups() {
 	})
 	c.page(groupPattern, ofGroup("Keys of "), keys)
 	c.page(groupPattern+"/usage", ofGroup("Usage of "), usage)
+	c.page(groupPattern+"/projects", ofGroup("Projects of "), func(a *asked) (document, error) {
+		return a.desk.Projects(a.r.Context(), a.group)
+	})
 	c.page(groupPattern+"/allowlists", ofGroup("Allowlists of "), func(a *asked) (document, error) {
 		lists, err := a.desk.Allowlists(a.r.Context(), a.group)
 		return page.Allowlists{Lists: lists}, err

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 func (c *console) routeKeys() {
 	c.form(groupPattern+"/new-key", form{title: titled("Create key"), show: showNewKey, do: c.createKey})
 	c.page(keyPattern, ofKey(""), func(a *asked) (document, error) { return a.desk.Key(a.r.Context(), a.key) })
+	c.live(keyPattern, func(ctx context.Context, a *asked) (<-chan string, error) { return a.desk.Follow(ctx, a.key) })
 	c.form(keyPattern+"/rotate", form{title: ofKey("Rotate "), show: showRotate, do: rotate})
 	c.form(keyPattern+"/suspend", form{title: ofKey("Suspend "), show: showSuspend, do: suspend})
 	c.form(keyPattern+"/resume", form{title: ofKey("Resume "), show: showResume, do: resume})
@@ -104,8 +106,8 @@ func (a *asked) problemBeside(problem string, shown ...string) string {
 	return strings.TrimSpace(problem + " " + (&InvalidError{Fields: others}).summary())
 }
 
-// notAccepted is what a page with one field or none says.
-func (a *asked) notAccepted(name string) string {
+// notAccepted is what a page with one field or none says: why it was not accepted, or what the page says otherwise.
+func (a *asked) notAccepted(name, otherwise string) string {
 	for _, text := range []string{a.problem, a.errors[name], a.errors[""]} {
 		if text != "" {
 			return text
@@ -114,12 +116,12 @@ func (a *asked) notAccepted(name string) string {
 	for _, text := range a.errors {
 		return text
 	}
-	return ""
+	return otherwise
 }
 
 func showRotate(a *asked) (document, error) {
 	p, err := a.desk.Rotate(a.r.Context(), a.key)
-	p.Error = a.notAccepted("overlap")
+	p.Error = a.notAccepted("overlap", p.Error)
 	if a.sent() {
 		for i := range p.Overlaps {
 			p.Overlaps[i].Chosen = p.Overlaps[i].Value == a.r.PostForm.Get("overlap")
@@ -153,7 +155,7 @@ func (a *asked) done(err error) error {
 
 func showSuspend(a *asked) (document, error) {
 	p, err := a.desk.Suspend(a.r.Context(), a.key)
-	p.Error = a.notAccepted("")
+	p.Error = a.notAccepted("", p.Error)
 	return p, err
 }
 
@@ -161,7 +163,7 @@ func suspend(a *asked) error { return a.done(a.desk.DoSuspend(a.r.Context(), a.k
 
 func showResume(a *asked) (document, error) {
 	p, err := a.desk.Resume(a.r.Context(), a.key)
-	p.Error = a.notAccepted("")
+	p.Error = a.notAccepted("", p.Error)
 	return p, err
 }
 
@@ -169,7 +171,7 @@ func resume(a *asked) error { return a.done(a.desk.DoResume(a.r.Context(), a.key
 
 func showRevoke(a *asked) (document, error) {
 	p, err := a.desk.Revoke(a.r.Context(), a.key)
-	p.Error = a.notAccepted("name")
+	p.Error = a.notAccepted("name", p.Error)
 	if a.sent() {
 		p.Typed = a.r.PostForm.Get("name")
 	}
@@ -190,8 +192,9 @@ func revoke(a *asked) error {
 
 // showClaim asks first: what follows can be done once.
 func showClaim(a *asked) (document, error) {
-	_, err := a.desk.Key(a.r.Context(), a.key)
-	return page.Claim{Name: a.key.Name, Action: a.key.Of("claim"), Back: a.key.Of(), Error: a.notAccepted("")}, err
+	p, err := a.desk.Claimable(a.r.Context(), a.key)
+	p.Error = a.notAccepted("", p.Error)
+	return p, err
 }
 
 // claim answers the form itself: the text of the key is in no address and no history, and a form that is sent again finds that it is gone.

@@ -62,7 +62,7 @@ type formKey struct{}
 
 // page serves a page that people see who have signed in. With a Group in its pattern, that has to be the chosen one, or becomes it.
 func (c *console) page(pattern string, title func(*asked) string, show func(a *asked) (document, error)) {
-	c.mux.Handle("GET "+pattern, c.guarded(pattern, c.serve(func(a *asked) error {
+	c.handle("GET "+pattern, c.guarded(pattern, c.serve(func(a *asked) error {
 		doc, err := show(a)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (c *console) form(pattern string, f form) {
 		}
 		return err
 	}))
-	c.mux.Handle("POST "+pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.handle("POST "+pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), formKey{}, &f)))
 	}))
 }
@@ -205,8 +205,8 @@ func (c *console) frame(r *http.Request, title string) page.Frame {
 	switch {
 	case key.Name != "" && r.URL.Path != key.Of():
 		f.Crumbs = append(f.Crumbs, page.Link{Text: group.Name, Href: group.Of()}, page.Link{Text: key.Name, Href: key.Of()})
-	case here == "", here == "/usage", here == "/allowlists", here == "/log":
-		for _, tab := range []struct{ text, path string }{{"Keys", ""}, {"Usage", "usage"}, {"Allowlists", "allowlists"}, {"Log", "log"}} {
+	case here == "", here == "/usage", here == "/projects", here == "/allowlists", here == "/log":
+		for _, tab := range []struct{ text, path string }{{"Keys", ""}, {"Usage", "usage"}, {"Projects", "projects"}, {"Allowlists", "allowlists"}, {"Log", "log"}} {
 			href := group.Of()
 			if tab.path != "" {
 				href = group.Of(tab.path)

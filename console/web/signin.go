@@ -23,7 +23,7 @@ const (
 
 func (c *console) routeSignIn() {
 	open := func(h http.HandlerFunc) http.Handler { return c.sessions.Identify(c.guard.Protect(h)) }
-	c.mux.Handle("GET "+session.SignInPath, open(func(w http.ResponseWriter, r *http.Request) {
+	c.handle("GET "+session.SignInPath, open(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := person.From(r.Context()); ok {
 			leave(w, session.LocalPath(r.URL.Query().Get("next")))
 			return
@@ -32,17 +32,17 @@ func (c *console) routeSignIn() {
 	}))
 	if c.config.Verify != nil {
 		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.signInByToken))
-		c.mux.Handle("POST "+session.SignInPath+"/token", open(limited.ServeHTTP))
+		c.handle("POST "+session.SignInPath+"/token", open(limited.ServeHTTP))
 	}
 	if c.config.Provider != nil {
 		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.leaveToSignIn))
-		c.mux.Handle("POST "+session.SignInPath+"/oidc", open(limited.ServeHTTP))
-		c.mux.Handle("GET "+session.SignInPath+"/callback", open(c.comeBack))
+		c.handle("POST "+session.SignInPath+"/oidc", open(limited.ServeHTTP))
+		c.handle("GET "+session.SignInPath+"/callback", open(c.comeBack))
 	}
 	if c.config.Entry != nil {
-		c.mux.Handle("GET "+EntryPath+"{secret}", open(c.enter))
+		c.handle("GET "+EntryPath+"{secret}", open(c.enter))
 	}
-	c.mux.Handle("POST /sign-out", open(func(w http.ResponseWriter, r *http.Request) {
+	c.handle("POST /sign-out", open(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.sessions.SignOut(w, r); err != nil {
 			c.fail(w, r, err)
 			return
@@ -52,7 +52,7 @@ func (c *console) routeSignIn() {
 	c.page("/sign-out", func(*asked) string { return "Sign out everywhere" }, func(*asked) (document, error) {
 		return page.SignOut{Everywhere: everywherePath}, nil
 	})
-	c.mux.Handle("POST "+everywherePath, c.guarded(everywherePath, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.handle("POST "+everywherePath, c.guarded(everywherePath, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.sessions.SignOutEverywhere(w, r); err != nil {
 			c.fail(w, r, err)
 			return

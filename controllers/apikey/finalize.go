@@ -111,10 +111,11 @@ func (r *Reconciler) recordDeleted(ctx context.Context, key *v1alpha1.ApiKey) (c
 func (r *Reconciler) gatherDeletion(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
 	group, granted, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
+	var unread error
+	f.keys, unread = r.Seals.Keys(ctx)
 	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
-	var unread error
-	if f.keys, unread = r.Seals.Keys(ctx); unread != nil {
+	if unread != nil {
 		return f, errors.Join(err, unread)
 	}
 	return f, errors.Join(err, r.gatherSecret(ctx, key, f))

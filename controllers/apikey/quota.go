@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -12,6 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/internal/notice"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -47,7 +49,8 @@ func (r *Reconciler) keysWithQuotas(ctx context.Context) (due []reconcile.Reques
 	return due
 }
 
-// quotaOf returns what is used of the quota of a key, nil if it has none. It is new where that is due, or where the quota is used up.
+// quotaOf returns what is used of the quota of a key, nil if it has none. It is new where that is due, or where people are to be notified
+// of it.
 func (r *Reconciler) quotaOf(key *v1alpha1.ApiKey, group *v1alpha1.Group, now time.Time) *v1alpha1.KeyQuota {
 	limit := key.Spec.Limits.RequestsPerMonth
 	if limit == nil || group == nil {
@@ -61,12 +64,17 @@ func (r *Reconciler) quotaOf(key *v1alpha1.ApiKey, group *v1alpha1.Group, now ti
 	if was != nil && was.Period == is.Period {
 		*is.Used = ptr.Deref(was.Used, 0)
 	}
+	is.Notice = notice.KeyQuota(was, is, now)
 	if r.Quotas == nil {
 		return is
 	}
-	used, known, due := r.Quotas.Of(publish.KeyID(key.UID), span.Period, r.LastUsedResolution)
-	if usedUp := int64(used) >= *limit && *is.Used < *limit; known && (due || usedUp) {
-		*is.Used = int64(used)
+	if used, known, due := r.Quotas.Of(publish.KeyID(key.UID), span.Period, r.LastUsedResolution); known {
+		latest := is.DeepCopy()
+		*latest.Used = int64(used)
+		latest.Notice = notice.KeyQuota(was, latest, now)
+		if due || !equality.Semantic.DeepEqual(latest.Notice, is.Notice) {
+			return latest
+		}
 	}
 	return is
 }

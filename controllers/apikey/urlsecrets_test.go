@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +20,22 @@ import (
 )
 
 var _ = Describe("A key that signs URLs", func() {
+	It("can be deleted", func(ctx SpecContext) {
+		w := testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.SignedURLs = ptr.To(true) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			testenv.Ready(g, k)
+			g.Expect(k.Status.Versions[0].URLSecret).NotTo(BeEmpty())
+		})
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
+		Eventually(func(g Gomega) {
+			_, err := w.ReconcileKey(ctx, "web")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(apierrors.IsNotFound(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key))).To(BeTrue())
+		}).Should(Succeed())
+	})
+
 	It("has its secret published before it is delivered, until it no longer signs", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
 		v := testenv.Validator{Subscription: testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})}

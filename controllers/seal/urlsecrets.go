@@ -39,8 +39,11 @@ func (k *Keys) SealURLSecret(secret []byte, digest string, random io.Reader) (st
 	return sealVersion + base64.RawURLEncoding.EncodeToString(k.urls.Seal(nonce, nonce, secret, []byte(digest))), nil
 }
 
-// OpenURLSecret returns the secret of the version with the digest.
+// OpenURLSecret returns the secret of the version with the digest. Keys that are nil, because they cannot be read, open none.
 func (k *Keys) OpenURLSecret(sealed, digest string) ([]byte, error) {
+	if k == nil {
+		return nil, errURLSecret
+	}
 	encoded, ok := strings.CutPrefix(sealed, sealVersion)
 	data, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if size := k.urls.NonceSize(); ok && err == nil && len(data) > size {

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"crypto/rand"
+	"strings"
 	"testing"
 )
 
@@ -46,5 +47,13 @@ func TestURLSecrets(t *testing.T) {
 		if got, err := keys.OpenURLSecret(string(changed), "sha256:a"); err == nil {
 			t.Errorf("with another character %d: %x", i, got)
 		}
+	}
+}
+
+// TestKeysThatCannotBeRead: they open nothing, and whoever holds them does not have to ask whether they are known.
+func TestKeysThatCannotBeRead(t *testing.T) {
+	var unknown *Keys
+	if secret, err := unknown.OpenURLSecret("v1."+strings.Repeat("A", 80), "a digest"); err == nil || secret != nil {
+		t.Errorf("%x, %v", secret, err)
 	}
 }

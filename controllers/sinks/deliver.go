@@ -93,12 +93,12 @@ func (w *worker) send(ctx context.Context, records []Record) error {
 	return w.send(ctx, sent[half:])
 }
 
-// blocked reports whether a record of the lane before this one was refused.
+// blocked reports whether a record of the lane before this one was refused. How long ago does not matter: it is sent again first.
 func (w *worker) blocked(record Record) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.lanes[record.Log]
-	return l == nil || l.refusals > 0 && w.clock.Now().Before(l.retryAt)
+	return l == nil || l.refusals > 0 && record.Sequence > l.refused
 }
 
 // taken records that the sink has records.
@@ -131,7 +131,7 @@ func (w *worker) refused(record Record, failure *Failure) error {
 		l.refusedSince = now
 		w.log.Error(failure, "The receiver refuses an event; trying again", "log", l.key, "sequence", record.Sequence, "type", record.Type)
 	}
-	l.refusals++
+	l.refusals, l.refused = l.refusals+1, record.Sequence
 	l.retryAt = now.Add(w.pause(l.refusals, failure))
 	w.refusals++
 	if now.Sub(later(l.refusedSince, record.Time)) > cmp.Or(w.sink.RefusalPatience, refusalPatience) {

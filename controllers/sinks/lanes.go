@@ -15,9 +15,10 @@ type lane struct {
 	position, last uint64
 	// since is when something is known to wait: the time of a record where it was read, or else when it was seen that there is one.
 	since time.Time
-	// refusals counts how often the sink has refused the next record, which is not sent before retryAt. It has taken nothing of the lane
-	// since refusedSince.
+	// refusals counts how often the sink has refused the next record, whose sequence is refused, and which is not sent before retryAt. It has
+	// taken nothing of the lane since refusedSince.
 	refusals     int
+	refused      uint64
 	refusedSince time.Time
 	retryAt      time.Time
 }

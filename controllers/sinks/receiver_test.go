@@ -154,11 +154,12 @@ func (r *receiver) repeated() (ids []string) {
 // world is a Runner with what it needs.
 type world struct {
 	*WithT
-	t     *testing.T
-	logs  *logs
-	store *store
-	clock *clocktesting.FakeClock
-	sinks []sinks.Sink
+	t      *testing.T
+	logs   *logs
+	store  *store
+	clock  *clocktesting.FakeClock
+	random func() float64
+	sinks  []sinks.Sink
 
 	logged syncBuffer
 	stop   func()
@@ -182,7 +183,8 @@ func (b *syncBuffer) String() string {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{WithT: NewWithT(t), t: t, logs: newLogs(), store: newStore(), clock: clocktesting.NewFakeClock(noon)}
+	w := &world{WithT: NewWithT(t), t: t, logs: newLogs(), store: newStore(), clock: clocktesting.NewFakeClock(noon),
+		random: func() float64 { return 1 }}
 	w.SetDefaultEventuallyTimeout(60 * time.Second)
 	w.SetDefaultEventuallyPollingInterval(2 * time.Millisecond)
 	return w
@@ -222,7 +224,7 @@ func (w *world) start() {
 		}
 	}
 	runner := &sinks.Runner{
-		Source: w.logs, Store: w.store, Sinks: all, Clock: w.clock, Random: func() float64 { return 1 },
+		Source: w.logs, Store: w.store, Sinks: all, Clock: w.clock, Random: w.random,
 		Log: funcr.New(func(prefix, args string) { w.logged.add(prefix + " " + args) }, funcr.Options{}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -262,6 +264,12 @@ func (w *world) during(span, step time.Duration) {
 	w.t.Helper()
 	end := w.clock.Now().Add(span)
 	w.pass(step, func() bool { return !w.clock.Now().Before(end) })
+}
+
+// delivered returns how many events a sink has delivered, as its metric says, which tests of one process share.
+func (w *world) delivered(sink string) float64 {
+	w.t.Helper()
+	return max(0, w.metric("keyward_sink_events_total", "delivered", sink))
 }
 
 // metric returns the value of a series of a sink, or -1 if there is none.

@@ -81,6 +81,34 @@ func TestReceiverIsUnreachableForAnHour(t *testing.T) {
 	}
 }
 
+// TestNothingPassesARefusedEvent: also if the machine stands still, or its clock is set, between the refusal and the next event of that log.
+func TestNothingPassesARefusedEvent(t *testing.T) {
+	for _, kind := range []config.Type{config.Webhook, config.CloudEvents} {
+		t.Run(string(kind), func(t *testing.T) {
+			w, r := newWorld(t), newReceiver(t)
+			w.sink(r, kind, nil)
+			w.random = func() float64 { // a pause begins, and is over
+				w.clock.Step(10 * time.Second)
+				return 1
+			}
+			refusals := 0
+			r.set(func(_ http.ResponseWriter, _ *http.Request, events []arrived) int {
+				if !slices.ContainsFunc(events, func(e arrived) bool { return e.Sequence == 3 }) || len(events) == 1 && refusals == 3 {
+					return 0
+				}
+				if len(events) == 1 {
+					refusals++
+				}
+				return http.StatusBadRequest
+			})
+			w.logs.append("acme", 10, noon, "a")
+			w.start()
+			w.arrive(r, 10)
+			w.Expect(r.sequences("acme")).To(Equal(upTo(10)))
+		})
+	}
+}
+
 // TestUnreliableReceiver: regardless of what it answers, and also if it takes events and its response is lost, it ends with each event once and in
 // order.
 func TestUnreliableReceiver(t *testing.T) {
@@ -273,8 +301,10 @@ func TestTheLastEventsOfAGroup(t *testing.T) {
 	name := w.sink(r, config.CloudEvents, func(s *config.Sink) { s.Groups = labels.SelectorFromSet(labels.Set{"name": "acme"}) }).Name
 	w.logs.append("acme", 1, noon, "a")
 	w.logs.append("other", 1, noon, "a")
+	delivered := w.delivered(name)
 	w.start()
 	w.arrive(r, 1)
+	w.pass(time.Second, func() bool { return w.delivered(name) == delivered+1 }) // and its response is read
 	w.stop()
 	w.Expect(w.store.get(name, "acme")).To(Equal(uint64(1)))
 	for _, log := range []string{"acme", "other"} {
@@ -296,8 +326,10 @@ func TestRestart(t *testing.T) {
 	name := w.sink(r, config.Webhook, nil).Name
 	w.logs.append("acme", 12, noon, "a")
 	w.logs.append("gone", 1, noon, "a")
+	delivered := w.delivered(name)
 	w.start()
 	w.arrive(r, 13)
+	w.pass(time.Second, func() bool { return w.delivered(name) == delivered+13 }) // and all responses are read
 	w.stop()
 	w.Expect(w.store.get(name, "acme")).To(Equal(uint64(12)))
 	w.logs.remove("gone")

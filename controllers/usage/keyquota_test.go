@@ -97,7 +97,8 @@ var _ = Describe("The quota of an ApiKey", func() {
 		})
 		use.Spent, use.Requests = 7, 7
 		l.ask(use, func(a *syncv1.Allowance) bool {
-			return a.GetState() == syncv1.QuotaState_QUOTA_STATE_EXHAUSTED && a.GetRecorded().GetSpent() == 7
+			return a.GetState() == syncv1.QuotaState_QUOTA_STATE_EXHAUSTED && a.GetRecorded().GetSpent() == 7 &&
+				a.GetWhole().GetRequests() == 7 && a.GetWhole().GetUsed() == 7
 		})
 		kept := &v1alpha1.KeyUsage{}
 		at := client.ObjectKey{Namespace: w.Namespace, Name: id}
@@ -105,6 +106,7 @@ var _ = Describe("The quota of an ApiKey", func() {
 		Expect(kept.Spec.APIKey.Name).To(Equal("web"))
 		key = w.ReconcileUntil(ctx, "web", func(g Gomega, is *v1alpha1.ApiKey) {
 			g.Expect(is.Status.Quota).To(HaveValue(HaveField("Used", HaveValue(BeEquivalentTo(7)))))
+			g.Expect(is.Status.Quota.Notice).To(HaveValue(And(HaveField("Percent", BeEquivalentTo(100)), HaveField("Used", BeEquivalentTo(7)))))
 		})
 		Expect(key.Status.Quota.Period).To(Equal(l.month))
 		Expect(testenv.Admin.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: "acme"}, &v1alpha1.GroupUsage{})).
@@ -113,7 +115,10 @@ var _ = Describe("The quota of an ApiKey", func() {
 		raised := key.DeepCopy()
 		raised.Spec.Limits.RequestsPerMonth = ptr.To[int64](9)
 		Expect(testenv.Admin.Patch(ctx, raised, client.MergeFrom(key))).To(Succeed())
-		l.ask(use, func(a *syncv1.Allowance) bool { return a.GetLeased() > 7 })
+		l.ask(use, func(a *syncv1.Allowance) bool { return a.GetLeased() > 7 && a.GetWhole().GetRequests() == 9 })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, is *v1alpha1.ApiKey) {
+			g.Expect(is.Status.Quota.Notice).To(HaveValue(HaveField("Percent", BeEquivalentTo(75))), "what is said is about the new quota")
+		})
 
 		Expect(testenv.Admin.Delete(ctx, raised)).To(Succeed())
 		Eventually(func(g Gomega) { // its finalizer

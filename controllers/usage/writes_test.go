@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,7 +105,7 @@ var _ = Describe("The usage of many Groups", func() {
 		var groupWrites, usageWrites atomic.Int64
 		groups := &group.Reconciler{
 			Client: interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { groupWrites.Add(1) })),
-			Hub:    testenv.Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: clock.RealClock{}, Totals: board(clock.RealClock{}),
+			Hub:    testenv.Hub, Tiers: w.Tiers, Recorder: &events.FakeRecorder{}, Clock: clock.RealClock{}, Totals: board(clock.RealClock{}),
 		}
 		objects := &store.Objects{
 			Client: interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { usageWrites.Add(1) })),

@@ -23,6 +23,7 @@ var copies = []struct{ from, to string }{
 	{"config/namespaced/cluster_role.yaml", "files/namespaced/cluster_role.yaml"},
 	{"config/namespaced/own_role.yaml", "files/namespaced/own_role.yaml"},
 	{"config/namespaced/namespace/role.yaml", "files/namespaced/role.yaml"},
+	{"config/console/monitoring/monitoring.yaml", "files/console/monitoring.yaml"},
 	{"config/webhook/manifests.yaml", "files/webhook/manifests.yaml"},
 	{"config/monitoring/services.yaml", "files/monitoring/services.yaml"},
 	{"config/monitoring/monitors.yaml", "files/monitoring/monitors.yaml"},

@@ -43,6 +43,7 @@ const (
 	TypeKeyUnclaimed   Type = "dev.keyward.notice.key-unclaimed.v1"
 	TypeCutoverPending Type = "dev.keyward.notice.cutover-pending.v1"
 	TypeKeyUnused      Type = "dev.keyward.notice.key-unused.v1"
+	TypeKeyQuota       Type = "dev.keyward.notice.key-quota-reached.v1"
 	TypeQuotaReached   Type = "dev.keyward.notice.quota-reached.v1"
 	TypeQuotaForecast  Type = "dev.keyward.notice.quota-forecast.v1"
 	TypeUsageUnusual   Type = "dev.keyward.notice.usage-unusual.v1"
@@ -171,6 +172,8 @@ var catalogue = []Entry{
 		"at which that quarter begins", CutoverPending{Version: 1, Until: "2026-11-27T14:00:00Z"}, keyward},
 	{TypeKeyUnused, kindKey, activityOther, low, "a key was not used for as long as `keyPolicy.warnUnusedFor` says",
 		"at which the condition Unused became true", KeyUnused{Since: "2026-08-29T08:00:00Z"}, keyward},
+	{TypeKeyQuota, kindKey, activityOther, medium, "75, 90, 100 or 120 % of the quota of a key are used; of several at once, the highest",
+		"at which it was found", KeyQuotaReached{Period: "2026-11", Quota: 10000, Used: 9004, Percent: 90}, keyward},
 	{TypeQuotaReached, kindGroup, activityOther, medium, "75, 90, 100 or 120 % of a quota are used; of several at once, the highest",
 		"at which it was found", QuotaReached{Period: "2026-11", Limit: "requestsPerMonth", Quota: 1000000, Used: 900112, Percent: 90}, keyward},
 	{TypeQuotaForecast, kindGroup, activityOther, low,

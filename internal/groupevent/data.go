@@ -138,6 +138,14 @@ type KeyUnused struct {
 	Since string `json:"since" doc:"is when the key was used or resumed last, or else when it was first accepted"`
 }
 
+// KeyQuotaReached is the data of notice.key-quota-reached.
+type KeyQuotaReached struct {
+	Period  string `json:"period" doc:"is the period of the quota, such as 2026-11"`
+	Quota   int64  `json:"quota" doc:"is how many requests the key may use in it"`
+	Used    int64  `json:"used" doc:"is how many of them are used"`
+	Percent int64  `json:"percent" doc:"of them are used, or more: 75, 90, 100 or 120"`
+}
+
 // QuotaReached is the data of notice.quota-reached.
 type QuotaReached struct {
 	Period  string `json:"period" doc:"is the period of the quota, such as 2026-11"`

@@ -45,6 +45,7 @@ func OfKey(key *v1alpha1.ApiKey, now time.Time) (due []Notice, next time.Time) {
 	k.unclaimed()
 	k.cutover()
 	k.unused()
+	k.quota()
 	return k.due, k.next
 }
 

@@ -159,6 +159,11 @@ func genKey(t *rapid.T) *v1alpha1.ApiKey {
 	if rapid.Bool().Draw(t, "declares its end") {
 		key.Spec.ExpiresAt = at(hours("end", 1, 100*24))
 	}
+	if rapid.Bool().Draw(t, "has a quota") {
+		key.Status.Quota = &v1alpha1.KeyQuota{Period: "2026-11", Limit: ptr.To[int64](100), Notice: &v1alpha1.KeyQuotaNotice{
+			Percent: 75, Used: 80, NoticedAt: *at(0),
+		}}
+	}
 	if rapid.Bool().Draw(t, "unused") {
 		is(v1alpha1.ConditionAccepted, 0)(key)
 		is(v1alpha1.ConditionUnused, hours("unused since", 24, 48))(key)

@@ -77,6 +77,36 @@ func Quotas(group *v1alpha1.Group, now time.Time) []v1alpha1.QuotaNotice {
 	return all
 }
 
+// KeyQuota returns the notice that the status of a key is to show with what is used of its quota: the one that it shows, or what is
+// due since. Of thresholds that are passed at once, only the highest is.
+func KeyQuota(shown, is *v1alpha1.KeyQuota, now time.Time) *v1alpha1.KeyQuotaNotice {
+	limit, used := ptr.Deref(is.Limit, 0), ptr.Deref(is.Used, 0)
+	if limit <= 0 {
+		return nil
+	}
+	var given *v1alpha1.KeyQuotaNotice
+	if shown != nil && shown.Period == is.Period && ptr.Deref(shown.Limit, 0) == limit {
+		given = shown.Notice
+	}
+	percent := amount{quota: limit, used: used}.threshold()
+	if percent == 0 || given != nil && given.Percent >= percent {
+		return given
+	}
+	return &v1alpha1.KeyQuotaNotice{Percent: percent, Used: used, NoticedAt: metav1.NewTime(now.Truncate(time.Second))}
+}
+
+// quota is about what is used of the quota of a key. With the limit in the cause, one that was raised has notices of its own.
+func (k *ofKey) quota() {
+	is := k.key.Status.Quota
+	if is == nil || is.Notice == nil {
+		return
+	}
+	n, limit := is.Notice, ptr.Deref(is.Limit, 0)
+	k.add(groupevent.TypeKeyQuota, fmt.Sprintf("quota/%s/%d/%d", is.Period, limit, n.Percent), n.NoticedAt.Time, groupevent.KeyQuotaReached{
+		Period: is.Period, Quota: min(limit, maxInteger), Used: min(n.Used, maxInteger), Percent: int64(n.Percent),
+	})
+}
+
 // threshold returns the highest that is passed; 0 if none is.
 func (a amount) threshold() (highest int32) {
 	for _, t := range thresholds {

@@ -227,3 +227,52 @@ func TestUnusualDaysAreNoticedOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestKeyQuotaThroughAPeriod follows a key whose quota is raised, and lowered.
+func TestKeyQuotaThroughAPeriod(t *testing.T) {
+	key := newKey(0, func(k *v1alpha1.ApiKey) { k.Status.Versions[0].ExpiresAt = nil })
+	causes := map[string]notice.Notice{}
+	for i, step := range []struct {
+		period      string
+		limit, used int64
+		percent     int32
+		found       int // causes so far
+	}{
+		{"2026-11", 1000, 0, 0, 0},
+		{"2026-11", 1000, 749, 0, 0},
+		{"2026-11", 1000, 750, 75, 1},
+		{"2026-11", 1000, 899, 75, 1},
+		{"2026-11", 1000, 1000, 100, 2}, // 90 % are passed with it
+		{"2026-11", 2000, 1000, 0, 2},
+		{"2026-11", 2000, 1500, 75, 3},
+		{"2026-11", 1000, 1500, 120, 4},
+		{"2026-11", 0, 1500, 0, 4},
+		{"2026-12", 1000, 800, 75, 5},
+		{"2026-12", 1_000_000_000_000_000_000, 900_000_000_000_000_000, 90, 6}, // no product overflows
+	} {
+		now := november.Add(time.Duration(i)*time.Hour + time.Millisecond)
+		is := &v1alpha1.KeyQuota{Period: step.period, Limit: ptr.To(step.limit), Used: ptr.To(step.used)}
+		is.Notice = notice.KeyQuota(key.Status.Quota, is, now)
+		key.Status.Quota = is
+		if n := is.Notice; n == nil && step.percent > 0 || n != nil && n.Percent != step.percent {
+			t.Errorf("step %d: %+v, expected %d %%", i, n, step.percent)
+		}
+		if again := notice.KeyQuota(is, is, now.Add(time.Hour)); !cmp.Equal(again, is.Notice) {
+			t.Errorf("step %d: another look finds %+v", i, again)
+		}
+		due, _ := notice.OfKey(key, now)
+		for _, n := range due {
+			if was, known := causes[n.Cause]; known && !cmp.Equal(was, n) {
+				t.Errorf("step %d: %v was %v", i, n, was)
+			}
+			causes[n.Cause] = n
+		}
+		if len(causes) != step.found {
+			t.Errorf("step %d: %d causes: %v", i, len(causes), causes)
+		}
+	}
+	want := groupevent.KeyQuotaReached{Period: "2026-11", Quota: 1000, Used: 1000, Percent: 100}
+	if got := causes["quota/2026-11/1000/100"]; got.Type != groupevent.TypeKeyQuota || got.Data != want || got.At != november.Add(4*time.Hour) {
+		t.Errorf("%v", got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/internal/throttle"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/credential"
@@ -117,6 +118,12 @@ type Quota interface {
 	Spend(ctx context.Context, group *decision.Group, key string, cost uint64, now time.Time) (decision.Code, time.Duration)
 	// Sent counts bytes of response bodies for a group, namespace/name.
 	Sent(group string, bytes uint64, now time.Time)
+}
+
+// KeyQuotas knows what is left of the quotas of keys.
+type KeyQuotas interface {
+	// About returns what is known about the quota of a key that has one, for its holder. It spends nothing, and may wait.
+	About(ctx context.Context, group *decision.Group, key string, now time.Time) quota.Whole
 }
 
 // WithQuota enforces a quota, after everything else has allowed a request.
@@ -252,6 +259,17 @@ func (i *Integration) finish(ctx context.Context, request *Request, result *Resu
 	spent := 0
 	defer func() { i.authorizer.searches.End(request.Client, spent) }()
 	spent = result.Finish(i.authorizer.snapshot, &request.Request, true)
+}
+
+// Quota returns what is known about the quota of the key of an allowed request; nil if it has none. It may wait.
+func (i *Integration) Quota(ctx context.Context, result *Result) *quota.Whole {
+	owner := result.Key.QuotaOwner()
+	keys, _ := i.authorizer.quota.(KeyQuotas)
+	if owner == "" || keys == nil {
+		return nil
+	}
+	is := keys.About(ctx, result.Group, owner, i.authorizer.now())
+	return &is
 }
 
 // Sent counts bytes of the response body of an allowed request, for the group that is Charged with it, if there is one.

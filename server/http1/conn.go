@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -42,6 +44,7 @@ type conn struct {
 	responding atomic.Bool  // a handler writes, so that what is written may look like anything
 	finished   atomic.Int64 // how many requests net/http is done with
 	turn       atomic.Int32 // who may close it: one of the constants turnFree and so on
+	begun      bool         // its first byte has arrived
 }
 
 // noteState is the ConnState of the http.Server.
@@ -64,6 +67,11 @@ func noteState(inner net.Conn, state http.ConnState) {
 func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if !c.begun {
+		if err := c.awaitFirstByte(); err != nil {
+			return 0, err
+		}
 	}
 	for c.passable == 0 {
 		if c.refused != nil {
@@ -107,6 +115,12 @@ func (c *conn) readMore(p []byte) (int, error) {
 	n, err := c.Conn.Read(buffer)
 	if n == 0 {
 		return 0, err // an error that comes with bytes will be returned again
+	}
+	if !c.begun {
+		c.begun = true
+		if err := c.boundTime(c.listener.config.ReadHeaderTimeout); err != nil {
+			return 0, err
+		}
 	}
 	read, held := buffer[:n], len(c.pending) > 0
 	if held {
@@ -167,10 +181,30 @@ func (c *conn) notePassed() {
 // boundHeaderTime bounds the time that the rest of a head may take. While net/http waits for a request, it does not
 // know that one has begun.
 func (c *conn) boundHeaderTime() error {
-	if c.passable > 0 || c.scanner.state != inHead || !c.isIdle() || c.listener.config.ReadHeaderTimeout == 0 {
+	if c.passable > 0 || c.scanner.state != inHead || !c.isIdle() {
 		return nil
 	}
-	return c.SetReadDeadline(time.Now().Add(c.listener.config.ReadHeaderTimeout))
+	return c.boundTime(c.listener.config.ReadHeaderTimeout)
+}
+
+// awaitFirstByte lets a new connection be silent for as long as one between two requests: proxies open connections and use them later. If
+// a server closed such a connection, the next request could be sent on it at that moment, and be lost. net/http counts the
+// time of the first head from the handshake on.
+func (c *conn) awaitFirstByte() error {
+	if secure, ok := c.Conn.(*tls.Conn); ok {
+		if err := secure.HandshakeContext(context.Background()); err != nil { // within the time that net/http has set
+			return err
+		}
+	}
+	return c.boundTime(c.listener.config.IdleTimeout)
+}
+
+// boundTime bounds the time until the next bytes have arrived; 0 means forever.
+func (c *conn) boundTime(within time.Duration) error {
+	if within == 0 {
+		return nil
+	}
+	return c.SetReadDeadline(time.Now().Add(within))
 }
 
 // isIdle reports whether there was a request and net/http is done with all of them.

@@ -14,8 +14,8 @@ type Listeners struct {
 
 	// MaxHeaderBytes bounds the headers of a request; the request line and headers that proxies add may have 4 KiB more.
 	MaxHeaderBytes    int
-	ReadHeaderTimeout time.Duration // from the first byte of a connection or request
-	IdleTimeout       time.Duration // between requests
+	ReadHeaderTimeout time.Duration // from the first byte of a request
+	IdleTimeout       time.Duration // between requests, and before the first one
 	MaxConnections    int           // of each listener; 0 is any number
 
 	// ProxyProtocol is required on the reverse proxy's address from trusted proxies.

@@ -42,7 +42,37 @@ func TestRefusals(t *testing.T) {
 		"console at a path":           {`console: {enabled: true, origin: "https://a.example/keys"}`, []string{"/console/origin", "does not match pattern"}},
 		"console without HTTPS":       {`console: {enabled: true, origin: "http://a.example"}`, []string{"/console/origin", "does not match pattern"}},
 		"console without its secrets": {`console: {keysSecretName: ""}`, []string{"/console/keysSecretName", "does not match pattern"}},
-		"validator twice":             {`validators: [{name: a}, {name: a}]`, []string{"validators: a is there twice; give each a name of its own"}},
+		"replicas that know nothing of each other": {`console: {enabled: true, origin: "https://a.example", replicas: 2}`, []string{
+			"console: replicas: with more than one, set revocations to ConfigMap"}},
+		"no replica of the console": {`console: {replicas: 0}`, []string{"/console/replicas", "want 1"}},
+		"revocations elsewhere":     {`console: {revocations: Redis}`, []string{"/console/revocations", "'Memory', 'ConfigMap'"}},
+		"provider without a URL": {`console: {enabled: true, origin: "https://a.example", oidc: {name: A, clientID: b}}`, []string{
+			"console: oidc.issuer: write the URL"}},
+		"provider without HTTPS": {`console: {oidc: {issuer: "http://a.example"}}`, []string{"/console/oidc/issuer", "does not match pattern"}},
+		"provider without a name": {`console: {enabled: true, origin: "https://a.example", oidc: {issuer: "https://b.example"}}`, []string{
+			"console: oidc.name: write the name"}},
+		"provider without a client": {`console: {enabled: true, origin: "https://a.example", oidc: {issuer: "https://b.example", name: B}}`, []string{
+			"console: oidc.clientID: write the id"}},
+		"scopes without openid": {`console: {oidc: {scopes: [email]}}`, []string{"/console/oidc/scopes"}},
+		"impersonation without groups": {oidcWith(`mode: Impersonate, impersonate: {groups: claims.groups, prefix: "oidc:"}`), []string{
+			"console: oidc.impersonate.allowedGroups: list the groups"}},
+		"impersonation without an expression": {oidcWith(`mode: Impersonate, impersonate: {prefix: "oidc:", allowedGroups: ["oidc:a"]}`), []string{
+			"console: oidc.impersonate.groups: write a CEL expression"}},
+		"impersonation without a prefix": {oidcWith(`mode: Impersonate, impersonate: {groups: claims.groups, allowedGroups: ["oidc:a"]}`), []string{
+			"console: oidc.impersonate.prefix"}},
+		"group without the prefix": {oidcWith(`mode: Impersonate, impersonate: {groups: claims.groups, prefix: "oidc:", allowedGroups: [a]}`), []string{
+			"a does not begin with the prefix oidc:"}},
+		"group of Kubernetes":  {`console: {oidc: {impersonate: {allowedGroups: ["system:masters"]}}}`, []string{"/console/oidc/impersonate/allowedGroups/0"}},
+		"every group":          {`console: {oidc: {impersonate: {allowedGroups: ["oidc:*"]}}}`, []string{"/console/oidc/impersonate/allowedGroups/0"}},
+		"prefix of Kubernetes": {`console: {oidc: {impersonate: {prefix: "system:"}}}`, []string{"/console/oidc/impersonate/prefix"}},
+		"impersonation that is not asked for": {oidcWith(`impersonate: {groups: claims.groups, prefix: "oidc:", allowedGroups: ["oidc:a"]}`), []string{
+			"console: oidc.impersonate is set, and oidc.mode is PassToken"}},
+		"console that is not run": {`console: {ingress: {enabled: true}}`, []string{"console: ingress.enabled exposes the console, which enabled does not run"}},
+		"console's route without Gateways": {`console: {enabled: true, origin: "https://a.example", httpRoute: {enabled: true}}`, []string{
+			"console: httpRoute.parentRefs: name at least one Gateway"}},
+		"both of the console's budget": {`console: {enabled: true, origin: "https://a.example", replicas: 2, revocations: ConfigMap, pdb: {minAvailable: 1}}`, []string{
+			"set minAvailable or maxUnavailable"}},
+		"validator twice": {`validators: [{name: a}, {name: a}]`, []string{"validators: a is there twice; give each a name of its own"}},
 		"account twice": {`validators: [{name: a, serviceAccount: {name: x}}, {name: b, serviceAccount: {name: x}}]`, []string{
 			"validators: b: another one has the ServiceAccount x"}},
 		"namespace that is not watched": {`{watchNamespaces: [a], validators: [{name: b, namespaces: [c]}]}`, []string{
@@ -99,6 +129,11 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oidcWith are values with a provider and what is written in addition.
+func oidcWith(more string) string {
+	return `console: {enabled: true, origin: "https://a.example", oidc: {issuer: "https://b.example", name: B, clientID: c, ` + more + `}}`
 }
 
 // TestAccepted: what is close to what is refused.

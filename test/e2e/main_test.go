@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if c := shared.cluster; c != nil {
 		c.shutDown()
+		for _, panicked := range panics(c.path("logs")) {
+			fmt.Fprintln(os.Stderr, "e2e: a program has panicked: "+panicked)
+			code = 1
+		}
 		if code == 0 {
 			_ = os.RemoveAll(c.dir) // what cannot be removed stays in the temporary directory
 		} else {

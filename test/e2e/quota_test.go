@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -340,7 +341,8 @@ func (r *quotaRun) awaitCounted(requests int64) v1alpha1.UsageCounts {
 	eventually(r.t, "the GroupUsage to count all requests", patience, func() error {
 		counts = r.usage("acme")
 		if ptr.Deref(counts.Requests, 0) != requests {
-			return fmt.Errorf("of %d it says %+v", requests, counts)
+			said, err := json.Marshal(counts)
+			return errors.Join(fmt.Errorf("of %d it says %s", requests, said), err)
 		}
 		return nil
 	})

@@ -58,6 +58,10 @@ func TestKilledWhileSendingALog(t *testing.T) {
 		w.awaitReady(m)
 		w.awaitLeader()
 		change := func() error {
+			// A key that is resumed before any leader has seen that it was suspended has changed nothing: that is no transition.
+			if err := hasEach(w.wholeLog(), nil, suspended); err != nil {
+				return err
+			}
 			key := &v1alpha1.ApiKey{}
 			if err := w.admin.Get(w.ctx, client.ObjectKeyFromObject(w.newKey("keeper")), key); err != nil {
 				return err

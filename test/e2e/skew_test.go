@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -102,6 +103,45 @@ func TestSkewOldValidator(t *testing.T) {
 	w.awaitKey("app", "accepted by the upgraded server", isEnforced(2))
 	w.awaitKey("app", "delivered", isReady)
 	aged.awaits(w.plaintext("app"), "allowed")
+}
+
+// withoutKeyQuotas is a validation server in whose protocol a key has no field for a quota.
+func withoutKeyQuotas() []patch {
+	const check = "func unknownInKey(key *syncv1.Key) error {\n"
+	return append(without(ofValidator, "KEY_QUOTAS"), patch{"server/store/unknown.go", check, check +
+		"	if key.GetQuota() {\n		key.Quota = false\n		key.ProtoReflect().SetUnknown([]byte{0x60, 1}) // field 12\n	}\n"})
+}
+
+// TestSkewQuotaOfKey: a validation server that does not know quotas of keys refuses a key that has one, and says so: neither
+// a key that is new, nor one that gets a quota later, is without its quota anywhere.
+func TestSkewQuotaOfKey(t *testing.T) {
+	w := newWorld(t)
+	old := w.buildPatched("validator-old", "./cmd/validator", withoutKeyQuotas()...)
+	w.lead(managerSetup{startupGrace: quick, flags: []string{"--deliver-despite-rejections"}})
+	current := w.startValidators("current")[0]
+	aged := w.startValidator(validatorSetup{instance: "aged", binary: old})
+	aged.awaitReady()
+	w.createGroup()
+	later := w.mint("later")
+	aged.awaits(later, "allowed")
+	limited := w.mint("limited", func(key *v1alpha1.ApiKey) { key.Spec.Limits.RequestsPerMonth = ptr.To[int64](2) })
+	w.mergePatch(w.newKey("later"), `{"spec":{"limits":{"requestsPerMonth":0}}}`)
+	for name, text := range map[string]string{"limited": limited, "later": later} {
+		w.awaitKey(name, "rejected by the old server", rejectedBy("aged", "field 12", 1, 2))
+		aged.awaits(text, "key_unknown")
+	}
+	current.awaits(later, "key_quota_exceeded")
+	for range 2 {
+		current.requires(t, limited, "allowed")
+	}
+	current.requires(t, limited, "key_quota_exceeded")
+
+	aged.kill()
+	aged.setup.binary = ""
+	aged.start() // from what the old one has persisted
+	aged.awaits(later, "key_quota_exceeded")
+	aged.awaits(limited, "key_quota_exceeded")
+	w.awaitKey("limited", "in force on both", isEnforced(2))
 }
 
 // TestThatSkewIsNoticed is the same with an old server that does not say what it cannot use, as before there were rejections: the

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -267,4 +268,33 @@ func TestUnreadResponses(t *testing.T) {
 	if err := p.ask(p.client(t, theirs, 5*time.Second), 2000); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestUnusedConnections: an API server opens a connection for a review, sends the review on another one that has become free
+// meanwhile, and uses the first one later. If the server had closed it, the change that it is about could fail.
+func TestUnusedConnections(t *testing.T) {
+	t.Parallel() // it waits
+	p := open(t, func(http.ResponseWriter, *http.Request) {})
+	connection, err := p.dial(t.Context(), theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	if err := connection.SetReadDeadline(time.Now().Add(6 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connection.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("nothing was sent, and the connection ended: %v", err)
+	}
+	if err := connection.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(connection, "POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("got %v, %v", response, err)
+	}
+	_ = response.Body.Close()
 }

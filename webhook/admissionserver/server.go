@@ -25,9 +25,9 @@ import (
 const (
 	// maxHeader is how many bytes the header of a request may have: that of the API server has some hundreds.
 	maxHeader = 16 << 10
-	// headerWithin is how long the TLS handshake may take, and how long a header.
-	headerWithin = 5 * time.Second
-	// idleFor is longer than the API server keeps unused connections.
+	// idleFor is how long a connection may be without a request, and how long a header may take: for the first request net/http
+	// counts from the handshake on. It is longer than the API server keeps connections that it does not use. It also
+	// keeps those that it has opened for a review, and did not use because another one became free meanwhile.
 	idleFor = 2 * time.Minute
 )
 
@@ -108,8 +108,8 @@ func (l *listening) Start(ctx context.Context) error {
 		ConnContext:       withConnection,
 		Protocols:         protocols,
 		MaxHeaderBytes:    maxHeader,
-		ReadHeaderTimeout: headerWithin, // which is also the time limit of the TLS handshake
-		WriteTimeout:      readWithin + queueWithin + respondWithin,
+		ReadHeaderTimeout: idleFor,
+		WriteTimeout:      readWithin + queueWithin + respondWithin, // which is also the time limit of the TLS handshake
 		IdleTimeout:       idleFor,
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
 	}

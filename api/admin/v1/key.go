@@ -24,6 +24,18 @@ type KeyInfo struct {
 	Hint      string     `json:"hint,omitempty"`
 	// Limits are the rate limits that apply to the key.
 	Limits []KeyLimit `json:"limits,omitempty"`
+	// Quota is the key's own, beside that of its Group; absent if it has none.
+	Quota *KeyQuota `json:"quota,omitempty"`
+}
+
+// KeyQuota is the quota of requests of one key. Requests and Left are absent while this server does not know them.
+type KeyQuota struct {
+	// Requests is how many requests the key may use in the running period.
+	Requests *uint64 `json:"requests,omitempty"`
+	// Left is how many of them are left, as far as is known: requests on other servers may have been reported later.
+	Left *uint64 `json:"left,omitempty"`
+	// ResetsAt is when the period ends.
+	ResetsAt time.Time `json:"resetsAt"`
 }
 
 // KeyLimit is one rate limit.

@@ -210,6 +210,7 @@ func down() []*syncv1.SyncResponse {
 		{Message: &syncv1.SyncResponse_Allowances{Allowances: &syncv1.Allowances{NowMs: 1_800_000_000_000, Groups: []*syncv1.Allowance{{
 			Group: "tenants/acme", Period: "2026-11", ResetsAtMs: 1_800_000_000_001, Leased: 100, Sequence: 3, Recall: true,
 			State: syncv1.QuotaState_QUOTA_STATE_EXHAUSTED, Recorded: use(), Refused: "an example", RefuseFrom: 4, Key: "k1",
+			Whole: &syncv1.WholeQuota{Requests: 1_000, Used: 7},
 		}}}}},
 		{Message: &syncv1.SyncResponse_Servers{Servers: &syncv1.Servers{StartupGrace: true,
 			Groups: []*syncv1.GroupServers{{Group: "tenants/acme", Servers: 3}}}}},

@@ -2090,7 +2090,9 @@ type Allowance struct {
 	// to wait; 0 if no request is known to be.
 	RefuseFrom uint64 `protobuf:"varint,10,opt,name=refuse_from,json=refuseFrom,proto3" json:"refuse_from,omitempty"`
 	// key is the id of the key whose own quota this is a part of; empty for the group's.
-	Key           string `protobuf:"bytes,11,opt,name=key,proto3" json:"key,omitempty"`
+	Key string `protobuf:"bytes,11,opt,name=key,proto3" json:"key,omitempty"`
+	// whole is the whole quota of the key, of all servers together, for its holder to know; absent for a group's.
+	Whole         *WholeQuota `protobuf:"bytes,12,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2202,6 +2204,68 @@ func (x *Allowance) GetKey() string {
 	return ""
 }
 
+func (x *Allowance) GetWhole() *WholeQuota {
+	if x != nil {
+		return x.Whole
+	}
+	return nil
+}
+
+// WholeQuota is what is known of the quota of a key when an Allowance is made.
+type WholeQuota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// requests is how many requests the key may use in the period.
+	Requests uint64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	// used is how many of them are used, as far as servers have reported: each as many as it costs.
+	Used          uint64 `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WholeQuota) Reset() {
+	*x = WholeQuota{}
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WholeQuota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WholeQuota) ProtoMessage() {}
+
+func (x *WholeQuota) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WholeQuota.ProtoReflect.Descriptor instead.
+func (*WholeQuota) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WholeQuota) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *WholeQuota) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
 // Limits bound a group.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2221,7 +2285,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2297,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2310,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Limits) GetRequestQuota() bool {
@@ -2297,7 +2361,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2373,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2386,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RateLimit) GetPerSecond() uint32 {
@@ -2369,7 +2433,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2445,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2458,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -2493,7 +2557,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2569,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2582,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Group) GetNamespace() string {
@@ -2640,7 +2704,7 @@ type QuotaPeriod struct {
 
 func (x *QuotaPeriod) Reset() {
 	*x = QuotaPeriod{}
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2716,7 @@ func (x *QuotaPeriod) String() string {
 func (*QuotaPeriod) ProtoMessage() {}
 
 func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2729,7 @@ func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaPeriod.ProtoReflect.Descriptor instead.
 func (*QuotaPeriod) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *QuotaPeriod) GetAnchorDay() uint32 {
@@ -2695,7 +2759,7 @@ type SharedOrigins struct {
 
 func (x *SharedOrigins) Reset() {
 	*x = SharedOrigins{}
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2771,7 @@ func (x *SharedOrigins) String() string {
 func (*SharedOrigins) ProtoMessage() {}
 
 func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2784,7 @@ func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
 func (*SharedOrigins) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SharedOrigins) GetOwners() []uint32 {
@@ -2753,7 +2817,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2829,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2842,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Project) GetName() string {
@@ -2829,7 +2893,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2905,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2918,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Route) GetMethods() []string {
@@ -2895,7 +2959,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +2971,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +2984,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -2950,7 +3014,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3026,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3039,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Capability) GetName() string {
@@ -3012,7 +3076,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3088,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3101,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -3091,7 +3155,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +3167,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3116,7 +3180,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Key) GetId() string {
@@ -3215,7 +3279,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[36]
+	mi := &file_sync_v1_sync_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3291,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[36]
+	mi := &file_sync_v1_sync_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3304,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -3396,7 +3460,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xde\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\x91\x03\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -3411,7 +3475,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\vrefuse_from\x18\n" +
 	" \x01(\x04R\n" +
 	"refuseFrom\x12\x10\n" +
-	"\x03key\x18\v \x01(\tR\x03key\"\xd3\x01\n" +
+	"\x03key\x18\v \x01(\tR\x03key\x121\n" +
+	"\x05whole\x18\f \x01(\v2\x1b.keyward.sync.v1.WholeQuotaR\x05whole\"<\n" +
+	"\n" +
+	"WholeQuota\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\x04R\x04used\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
@@ -3567,7 +3636,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3601,23 +3670,24 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*GroupServers)(nil),  // 29: keyward.sync.v1.GroupServers
 	(*Allowances)(nil),    // 30: keyward.sync.v1.Allowances
 	(*Allowance)(nil),     // 31: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 32: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 33: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 34: keyward.sync.v1.Update
-	(*Group)(nil),         // 35: keyward.sync.v1.Group
-	(*QuotaPeriod)(nil),   // 36: keyward.sync.v1.QuotaPeriod
-	(*SharedOrigins)(nil), // 37: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 38: keyward.sync.v1.Project
-	(*Route)(nil),         // 39: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 40: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 41: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 42: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 43: keyward.sync.v1.Key
-	(*Version)(nil),       // 44: keyward.sync.v1.Version
-	nil,                   // 45: keyward.sync.v1.GroupTraffic.RefusalsEntry
-	nil,                   // 46: keyward.sync.v1.Group.ContextEntry
-	nil,                   // 47: keyward.sync.v1.Group.SealedContextEntry
-	nil,                   // 48: keyward.sync.v1.Key.ContextEntry
+	(*WholeQuota)(nil),    // 32: keyward.sync.v1.WholeQuota
+	(*Limits)(nil),        // 33: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 34: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 35: keyward.sync.v1.Update
+	(*Group)(nil),         // 36: keyward.sync.v1.Group
+	(*QuotaPeriod)(nil),   // 37: keyward.sync.v1.QuotaPeriod
+	(*SharedOrigins)(nil), // 38: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 39: keyward.sync.v1.Project
+	(*Route)(nil),         // 40: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 41: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 42: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 43: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 44: keyward.sync.v1.Key
+	(*Version)(nil),       // 45: keyward.sync.v1.Version
+	nil,                   // 46: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                   // 47: keyward.sync.v1.Group.ContextEntry
+	nil,                   // 48: keyward.sync.v1.Group.SealedContextEntry
+	nil,                   // 49: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3627,7 +3697,7 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	21, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
 	23, // 5: keyward.sync.v1.SyncRequest.traffic:type_name -> keyward.sync.v1.TrafficReport
 	11, // 6: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	34, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	35, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
 	30, // 8: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
 	28, // 9: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
 	20, // 10: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
@@ -3644,43 +3714,44 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	26, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
 	22, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
 	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
-	45, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	46, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
 	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
 	25, // 26: keyward.sync.v1.GroupTraffic.refused_origins:type_name -> keyward.sync.v1.OriginUse
 	29, // 27: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
 	31, // 28: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
 	2,  // 29: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
 	22, // 30: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	3,  // 31: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	33, // 32: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	35, // 33: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	43, // 34: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	14, // 35: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
-	4,  // 36: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	38, // 37: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	41, // 38: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	46, // 39: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	32, // 40: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	6,  // 41: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	37, // 42: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	5,  // 43: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	47, // 44: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
-	36, // 45: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
-	39, // 46: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	42, // 47: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	40, // 48: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	39, // 49: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	44, // 50: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	33, // 51: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 52: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	48, // 53: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
-	8,  // 54: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	9,  // 55: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	55, // [55:56] is the sub-list for method output_type
-	54, // [54:55] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	32, // 31: keyward.sync.v1.Allowance.whole:type_name -> keyward.sync.v1.WholeQuota
+	3,  // 32: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	34, // 33: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	36, // 34: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	44, // 35: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	14, // 36: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	4,  // 37: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	39, // 38: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	42, // 39: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	47, // 40: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	33, // 41: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	6,  // 42: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	38, // 43: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	5,  // 44: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
+	48, // 45: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	37, // 46: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
+	40, // 47: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	43, // 48: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	41, // 49: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	40, // 50: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	45, // 51: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	34, // 52: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 53: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	49, // 54: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 55: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 56: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	56, // [56:57] is the sub-list for method output_type
+	55, // [55:56] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3703,14 +3774,14 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncResponse_Servers)(nil),
 		(*SyncResponse_Keys)(nil),
 	}
-	file_sync_v1_sync_proto_msgTypes[33].OneofWrappers = []any{}
+	file_sync_v1_sync_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -85,7 +85,7 @@ func TestAudit(t *testing.T) {
 		{nil, all}, {[]string{"--type", "key"}, 14}, {[]string{"--type", "key.rotated"}, 1}, {[]string{"--type", "ke"}, 0},
 		{[]string{"--type", "dev.keyward.key.rotated.v1"}, 1},
 		{[]string{"--since", "99h"}, all - 1}, {[]string{"--since", "2026-11-17T09:00:00Z"}, all - 1},
-		{[]string{"--actor", "jane@acme.example", "--type", "group"}, 2}, {[]string{"acme-apikey"}, 18}, {[]string{"--type", "notice"}, 7}, {[]string{"other"}, 0},
+		{[]string{"--actor", "jane@acme.example", "--type", "group"}, 2}, {[]string{"acme-apikey"}, 19}, {[]string{"--type", "notice"}, 8}, {[]string{"other"}, 0},
 	} {
 		r := keyward(t, "", append([]string{"audit", "-n", "audit", "-o", "json", "acme"}, of.args...)...)
 		lines := strings.Split(strings.TrimSuffix(r.out, "\n"), "\n")

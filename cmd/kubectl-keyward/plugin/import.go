@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -315,7 +317,7 @@ func (r *importRun) create(ctx context.Context, s *session, row *importRow) impo
 		if !r.apply {
 			options, result.Result = append(options, client.DryRunAll), importWould
 		}
-		err := s.Create(ctx, row.key.DeepCopy(), options...)
+		err := createAgain(ctx, s, row.key, options)
 		if !apierrors.IsAlreadyExists(err) {
 			if err != nil {
 				return fail(err)
@@ -340,4 +342,17 @@ func (r *importRun) create(ctx context.Context, s *session, row *importRow) impo
 		result.Result = importOver
 	}
 	return result
+}
+
+// pause is how long is waited before an ApiKey is sent once more, the second time twice as long, and so on.
+var pause = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
+
+// createAgain creates an ApiKey. Of thousands one may meet an API server that is busy, or a webhook that is just being replaced: it is
+// sent again. If it was created in spite of the error, the error is then that it exists.
+func createAgain(ctx context.Context, s *session, key *v1alpha1.ApiKey, options []client.CreateOption) error {
+	passes := func(err error) bool {
+		return ctx.Err() == nil && (apierrors.IsInternalError(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
+			apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err))
+	}
+	return retry.OnError(pause, passes, func() error { return s.Create(ctx, key.DeepCopy(), options...) })
 }

@@ -1,8 +1,10 @@
 package plugin
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -273,4 +277,65 @@ func TestImportContradictions(t *testing.T) {
 	// The flag is a default, and no contradiction.
 	inLive(t, "name,sha256,expiresAt\na,"+hashHex("a")+",2099-01-01\n", "import", "--from", "-", "--manifests", "--group", "g", "--project", "p",
 		"--expires-after", "30d").expect(t, 0, "2099-01-01").lacks(t, "expiresAfter")
+}
+
+// stumbling is an API server that fails as often as it has errors, before or after it has created something.
+type stumbling struct {
+	client.WithWatch
+
+	errors []error
+	after  bool
+	sent   int
+}
+
+func (s *stumbling) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	s.sent++
+	if len(s.errors) == 0 {
+		return s.WithWatch.Create(ctx, object, options...)
+	}
+	err := s.errors[0]
+	s.errors = s.errors[1:]
+	if s.after {
+		if failed := s.WithWatch.Create(ctx, object, options...); failed != nil {
+			return failed
+		}
+	}
+	return err
+}
+
+// TestImportOutlastsFailures: what an API server cannot do at the moment is asked for again, and what it refuses is not.
+func TestImportOutlastsFailures(t *testing.T) {
+	lost := apierrors.NewInternalError(errors.New("failed to call webhook: EOF"))
+	busy := apierrors.NewTooManyRequests("busy", 0)
+	late := apierrors.NewTimeoutError("late", 0)
+	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "apikeys"}, "x", errors.New("no"))
+	for name, test := range map[string]struct {
+		errors []error
+		after  bool
+		want   string
+		sent   int
+	}{
+		"a webhook that is replaced":      {errors: []error{lost}, want: importCreated, sent: 2},
+		"a busy API server":               {errors: []error{busy, late, busy}, want: importCreated, sent: 4},
+		"an answer that is lost":          {errors: []error{late}, after: true, want: importExists, sent: 2},
+		"a fault that does not go away":   {errors: []error{lost, lost, lost, lost, lost, lost}, want: importFailed, sent: 5},
+		"a refusal":                       {errors: []error{refused}, want: importFailed, sent: 1},
+		"a refusal after a lost request":  {errors: []error{lost, refused}, want: importFailed, sent: 2},
+		"nothing that is worth a mention": {want: importCreated, sent: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &stumbling{WithWatch: admin, errors: test.errors, after: test.after}
+			digest := keyformat.DigestOf(name)
+			key := &v1alpha1.ApiKey{
+				ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: "stumbling-" + hex.EncodeToString(digest[:4])},
+				Spec: v1alpha1.ApiKeySpec{GroupRef: v1alpha1.GroupReference{Name: "importing"}, Projects: []v1alpha1.ProjectName{"default"},
+					ImportFrom: &v1alpha1.ImportSource{SHA256: hashHex(name)}},
+			}
+			run := &importRun{apply: true}
+			got := run.create(t.Context(), &session{WithWatch: s}, &importRow{line: 2, key: key, digest: digest})
+			if got.Result != test.want || s.sent != test.sent {
+				t.Errorf("%+v after %d requests, want %s after %d", got, s.sent, test.want, test.sent)
+			}
+		})
+	}
 }

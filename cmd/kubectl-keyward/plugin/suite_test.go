@@ -51,13 +51,16 @@ const live = "live"
 var (
 	environment *envtest.Environment
 	kubeconfig  string
-	admin       client.Client
+	admin       client.WithWatch
 	hub         *publish.Hub
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	muteLibraries()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(m.Run()) // without a cluster, whose processes would keep the pipes of a fuzz worker open for ever
+	}
 	code, err := suite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +85,7 @@ func suite(m *testing.M) (code int, err error) {
 	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
 		return 0, err
 	}
-	if admin, err = client.New(config, client.Options{Scheme: scheme()}); err != nil {
+	if admin, err = client.NewWithWatch(config, client.Options{Scheme: scheme()}); err != nil {
 		return 0, err
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -253,6 +253,9 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			continue
 		}
 		answer := allowance(c, counts, recall)
+		if requests := v.limits.Requests; c.key.Owner != "" && requests != nil {
+			answer.Whole = &syncv1.WholeQuota{Requests: *requests, Used: totals.Requests - totals.Unconfirmed}
+		}
 		if short {
 			answer.RefuseFrom = outcome.Attainable + 1
 		}

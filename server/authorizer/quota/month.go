@@ -68,6 +68,7 @@ type month struct {
 	raised           time.Time     // when the allowance was raised last
 	spentThen        uint64        // what was spent by then
 	recorded         use           // as the manager has persisted it
+	whole            whole         // what the manager has said about the whole quota, of a key
 	closed           bool          // what was left is given back for good
 	refused          time.Time     // when the manager refused the latest report; zero if it did not
 }
@@ -167,6 +168,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 	if r := a.GetRecorded(); r != nil {
 		m.recorded = use{r.GetLeased(), r.GetSequence(), r.GetSpent(), r.GetRequests(), r.GetUnconfirmedRequests(), r.GetBytes(), r.GetClosed()}
 	}
+	m.setWhole(a.GetWhole(), now)
 	m.unresponsive, m.refused = false, time.Time{}
 	close(m.changed)
 	m.changed = make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/tracing"
@@ -87,7 +88,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderVary, httpapi.Vary(&request.Request))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(about(result, h.integration.Keys().Preview(r.Header))) // a client that has gone needs no response
+	info := about(result, h.integration.Keys().Preview(r.Header))
+	info.Quota = quotaOf(h.integration.Quota(r.Context(), &result))
+	_ = json.NewEncoder(w).Encode(info) // a client that has gone needs no response
 }
 
 func about(result authorizer.Result, preview string) adminv1.KeyInfo {
@@ -105,6 +108,17 @@ func about(result authorizer.Result, preview string) adminv1.KeyInfo {
 		info.Limits = append(info.Limits, limitOf("group", limit.Limit, limit.Left))
 	}
 	return info
+}
+
+func quotaOf(is *quota.Whole) *adminv1.KeyQuota {
+	if is == nil {
+		return nil
+	}
+	of := &adminv1.KeyQuota{ResetsAt: is.ResetsAt.UTC()}
+	if is.Known {
+		of.Requests, of.Left = &is.Requests, &is.Left
+	}
+	return of
 }
 
 func limitOf(policy string, limit decision.RateLimit, left uint32) adminv1.KeyLimit {

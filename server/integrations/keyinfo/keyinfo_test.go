@@ -10,12 +10,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/clientaddr"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/throttle"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/test/fixture"
@@ -138,6 +142,40 @@ func TestKeyInfoIsForHolders(t *testing.T) {
 		}
 		if c.code != 200 && strings.Contains(got.Body.String(), "projects") {
 			t.Errorf("it says too much: %s", got.Body)
+		}
+	}
+}
+
+// TestQuotaOfKey: the holder learns the quota of the key, what is left and until when; and asking spends none of it.
+func TestQuotaOfKey(t *testing.T) {
+	key := fixture.Mint(t)
+	update := fixture.Update(key)
+	update.GetKeys()[0].Quota = true
+	quotas := quota.New(prometheus.NewRegistry())
+	h := serve(t, update, authorizer.WithQuota(quotas))
+	ask := func() *adminv1.KeyQuota {
+		got, info := get(h, "GET", adminv1.KeyPath, "X-Api-Key", key.Reveal()), adminv1.KeyInfo{}
+		if err := json.Unmarshal(got.Body.Bytes(), &info); err != nil || got.Code != 200 || info.Quota == nil {
+			t.Fatalf("%d %s", got.Code, got.Body)
+		}
+		return info.Quota
+	}
+	span := quotaledger.Schedule{}.At(time.Now())
+	if is := ask(); is.Requests != nil || is.Left != nil || is.ResetsAt.Before(time.Now()) {
+		t.Errorf("before the manager has said anything: %+v", is)
+	}
+	quotas.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(), Groups: []*syncv1.Allowance{{
+		Group: "tenants/acme", Key: "k1", Period: span.String(), Leased: 5, Sequence: 1,
+		Whole: &syncv1.WholeQuota{Requests: 10_000, Used: 9_000},
+	}}}, time.Now())
+	for range 2 {
+		if is := ask(); is.Requests == nil || *is.Requests != 10_000 || *is.Left != 1_000 {
+			t.Errorf("%+v", is)
+		}
+	}
+	for _, use := range quotas.Due(time.Now(), true) {
+		if use.GetSpent() != 0 || use.GetRequests() != 0 {
+			t.Errorf("asking counts as use: %v", use)
 		}
 	}
 }

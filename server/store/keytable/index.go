@@ -2,7 +2,7 @@ package keytable
 
 import "github.com/keyward-dev/keyward/server/store/openhash"
 
-// bucketBits splits an index, so that growing it copies a small part at a time: 64 KB with a million keys, 512 KB with ten
+// bucketBits splits an index, so that growing it copies a small part at a time: 50 KB with a million keys, 500 KB with ten
 // million. More and smaller parts would be more work for each garbage collection.
 const bucketBits = 8
 

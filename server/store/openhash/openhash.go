@@ -2,12 +2,17 @@
 // know the records.
 package openhash
 
-// minSlots is how many slots a table begins with.
-const minSlots = 4
+const (
+	// minSlots is how many slots a table begins with.
+	minSlots = 4
+	// doubled is below how many slots a table doubles when it grows. Larger ones grow by a quarter, so that at least three fifths of
+	// the slots are used.
+	doubled = 64
+)
 
-// Table may have several numbers for a hash: the caller compares the records to find the right one. The number of slots is
-// a power of two, of which at most three quarters are used. A removal closes the gap that it leaves, so removed entries
-// never slow down a search.
+// Table may have several numbers for a hash: the caller compares the records to find the right one. At most three quarters of
+// the slots are used. A hash selects a slot by its size, not by its lowest bits, so that there may be any number of slots. A removal closes
+// the gap that it leaves, so removed entries never slow down a search.
 //
 // It uses the lower 32 bits of a hash. Its zero value is empty. It may be used by one writer or, while there is none, by
 // any number of readers.
@@ -31,7 +36,33 @@ type Cursor struct {
 
 // Seek returns a cursor before the first record with the hash.
 func (t *Table) Seek(hash uint64) Cursor {
-	return Cursor{slots: t.slots, at: uint32(hash), hash: uint32(hash)}
+	return Cursor{slots: t.slots, at: t.home(uint32(hash)), hash: uint32(hash)}
+}
+
+// home returns the slot where the search for a hash begins.
+func (t *Table) home(hash uint32) uint32 { return uint32(uint64(hash) * uint64(len(t.slots)) >> 32) }
+
+// next returns the slot after one, and before returns the one before it; the first one comes after the last.
+func next(slots []slot, at uint32) uint32 {
+	if at++; int(at) < len(slots) {
+		return at
+	}
+	return 0
+}
+
+func before(slots []slot, at uint32) uint32 {
+	if at == 0 {
+		at = uint32(len(slots))
+	}
+	return at - 1
+}
+
+// steps returns how many slots a search goes on from one to another.
+func (t *Table) steps(from, to uint32) uint32 {
+	if to < from {
+		to += uint32(len(t.slots))
+	}
+	return to - from
 }
 
 // Next returns the number of the next record with the hash, 0 if there is none.
@@ -39,12 +70,12 @@ func (c *Cursor) Next() uint32 {
 	if len(c.slots) == 0 {
 		return 0
 	}
-	for mask := uint32(len(c.slots) - 1); ; {
-		s := c.slots[c.at&mask]
+	for {
+		s := c.slots[c.at]
 		if s.number == 0 {
 			return 0
 		}
-		c.at++
+		c.at = next(c.slots, c.at)
 		if s.hash == c.hash {
 			return s.number
 		}
@@ -53,7 +84,7 @@ func (c *Cursor) Next() uint32 {
 
 // Replace replaces the number that Next has just returned.
 func (c *Cursor) Replace(number uint32) {
-	c.slots[(c.at-1)&uint32(len(c.slots)-1)].number = number
+	c.slots[before(c.slots, c.at)].number = number
 }
 
 // Insert adds a record with the hash. Its number is not 0.
@@ -67,7 +98,11 @@ func (t *Table) Insert(hash uint64, number uint32) {
 
 func (t *Table) grow() {
 	old := t.slots
-	t.slots = make([]slot, max(minSlots, 2*len(old)))
+	n := max(minSlots, 2*len(old))
+	if len(old) >= doubled {
+		n = len(old) + len(old)/4
+	}
+	t.slots = make([]slot, n)
 	for _, s := range old {
 		if s.number != 0 {
 			t.put(s)
@@ -76,10 +111,9 @@ func (t *Table) grow() {
 }
 
 func (t *Table) put(s slot) {
-	mask := uint32(len(t.slots) - 1)
-	at := s.hash & mask
+	at := t.home(s.hash)
 	for t.slots[at].number != 0 {
-		at = (at + 1) & mask
+		at = next(t.slots, at)
 	}
 	t.slots[at] = s
 }
@@ -89,17 +123,16 @@ func (t *Table) Remove(hash uint64, number uint32) bool {
 	if len(t.slots) == 0 {
 		return false
 	}
-	mask := uint32(len(t.slots) - 1)
-	gap := uint32(hash) & mask
+	gap := t.home(uint32(hash))
 	for t.slots[gap].number != number {
 		if t.slots[gap].number == 0 {
 			return false
 		}
-		gap = (gap + 1) & mask
+		gap = next(t.slots, gap)
 	}
-	for at := (gap + 1) & mask; t.slots[at].number != 0; at = (at + 1) & mask {
+	for at := next(t.slots, gap); t.slots[at].number != 0; at = next(t.slots, at) {
 		// An entry moves into the gap unless the gap is before the slot where its search begins.
-		if home := t.slots[at].hash & mask; (at-home)&mask >= (at-gap)&mask {
+		if t.steps(t.home(t.slots[at].hash), at) >= t.steps(gap, at) {
 			t.slots[gap] = t.slots[at]
 			gap = at
 		}

@@ -23,7 +23,7 @@ func all(t *Table, hash uint64) []uint32 {
 
 // TestTable compares the table with a plain map, with so few hashes that many share a slot, wrap around its end, or are equal.
 func TestTable(t *testing.T) {
-	hashes := rapid.SampledFrom([]uint64{0, 1, 2, 3, 4, 7, 8, 1 << 31, 1<<32 - 1, 1<<32 - 2, 1 << 33})
+	hashes := rapid.SampledFrom([]uint64{0, 1, 2, 3, 4, 1 << 28, 1<<28 + 1, 1 << 31, 1<<32 - 1, 1<<32 - 2, 3 << 30, 1 << 33})
 	rapid.Check(t, func(t *rapid.T) {
 		table, model, last := &Table{}, map[uint32]uint64{}, uint32(0)
 		some := func(t *rapid.T) uint32 {
@@ -67,7 +67,7 @@ func TestTable(t *testing.T) {
 				for number, hash := range model {
 					want[uint32(hash)] = append(want[uint32(hash)], number)
 				}
-				for _, hash := range []uint64{0, 1, 2, 3, 4, 5, 7, 8, 1 << 31, 1<<32 - 1, 1<<32 - 2} {
+				for _, hash := range []uint64{0, 1, 2, 3, 4, 5, 1 << 28, 1<<28 + 1, 1 << 31, 3 << 30, 1<<32 - 1, 1<<32 - 2} {
 					slices.Sort(want[uint32(hash)])
 					if got := all(table, hash); !slices.Equal(got, want[uint32(hash)]) {
 						t.Fatalf("hash %x: %v, want %v", hash, got, want[uint32(hash)])
@@ -79,4 +79,30 @@ func TestTable(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestSize: of a table with more than a few records, three fifths of the slots are used at least, and a search looks at few of them.
+func TestSize(t *testing.T) {
+	table := &Table{}
+	hash := func(n uint64) uint64 { return n * 0x9e3779b97f4a7c15 >> 13 } // spread over the lower 32 bits
+	for n := uint64(1); n <= 50_000; n++ {
+		table.Insert(hash(n), uint32(n))
+		if n > 3*doubled/4 && 10*table.used < 6*len(table.slots)-10 {
+			t.Fatalf("%d of %d slots are used", table.used, len(table.slots))
+		}
+	}
+	steps := 0
+	for n := uint64(1); n <= 50_000; n++ {
+		if got := all(table, hash(n)); !slices.Equal(got, []uint32{uint32(n)}) {
+			t.Fatalf("%d: %v", n, got)
+		}
+	}
+	for at := range table.slots {
+		if s := table.slots[at]; s.number != 0 {
+			steps += int(table.steps(table.home(s.hash), uint32(at)))
+		}
+	}
+	if mean := float64(steps) / 50_000; mean > 3 {
+		t.Errorf("a record is %.1f slots from where its search begins", mean)
+	}
 }

@@ -74,7 +74,7 @@ var _ = Describe("The schema of requests for keys", func() {
 	It("accepts final decisions only once", func(ctx SpecContext) {
 		allowed := map[string][]string{"": {"Approved", "Refused"}, "Approved": {"Approved", "Withdrawn"}, "Refused": {"Refused"}, "Withdrawn": {"Withdrawn"}}
 		for was, next := range allowed {
-			for _, verdict := range []string{"Approved", "Refused", "Withdrawn", "Whatever", ""} {
+			for _, verdict := range []string{"Approved", "Refused", "Withdrawn", "Deferred", ""} {
 				r := review()
 				Expect(testenv.Admin.Create(ctx, r)).To(Succeed())
 				switch was {

@@ -33,7 +33,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Complete(denial.Wrap(r))
 }
 
-// existence lets only creations and deletions through: nothing else of an ApiKey concerns its request.
+// existence allows only creations and deletions: nothing else of an ApiKey concerns its request.
 func existence() predicate.Funcs {
 	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }

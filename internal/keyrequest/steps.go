@@ -121,7 +121,7 @@ func (f *Facts) over() *Outcome {
 	return outcome
 }
 
-// notAccepted says the same for whatever reason, so that Groups cannot be searched for.
+// notAccepted says the same for any reason, so that Groups cannot be searched for.
 func notAccepted(f *Facts) *Outcome {
 	if Accepts(f.Group, f.Request, f.NamespaceLabels) {
 		return nil

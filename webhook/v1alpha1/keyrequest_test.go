@@ -96,7 +96,7 @@ var _ = Describe("Requests for keys", func() {
 		Expect(review.Spec.Decided).To(ConsistOf(And(HaveField("By", userOf("owner")), HaveField("Verdict", v1alpha1.VerdictApproved),
 			HaveField("Reason", "We know them"), HaveField("At.Time", BeTemporally("~", before.Time, time.Minute)))))
 
-		By("keeping what is recorded, whatever is written there")
+		By("keeping what is recorded, regardless of what is written there")
 		for _, decided := range []string{
 			`[]`, `[{"verdict":"Approved","by":"the-chief","at":"2026-01-01T00:00:00Z"}]`,
 			`[{"verdict":"Refused","by":"the-chief","at":"2026-01-01T00:00:00Z"}]`,

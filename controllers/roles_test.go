@@ -10,11 +10,13 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/keyrequest"
 	"github.com/keyward-dev/keyward/internal/role"
 )
 
@@ -33,6 +35,12 @@ func (a *attempts) namespace() client.InNamespace { return client.InNamespace(a.
 
 func (a *attempts) newKey() *v1alpha1.ApiKey {
 	return a.w.NewKey(func(k *v1alpha1.ApiKey) { k.Name = a.name() })
+}
+
+func (a *attempts) newRequest() *v1alpha1.KeyRequest {
+	request := &v1alpha1.KeyRequest{ObjectMeta: metav1.ObjectMeta{Namespace: a.w.Namespace, Name: a.name(), CreationTimestamp: metav1.Unix(1e9, 0)}}
+	request.Spec.GroupRef.Name, request.Spec.Projects, request.Spec.UseCase = "acme", []v1alpha1.ProjectName{"marketing"}, "To try"
+	return request
 }
 
 func (a *attempts) newAllowlist() *v1alpha1.DomainAllowlist {
@@ -85,10 +93,32 @@ func (a *attempts) all() map[role.Operation]attempt {
 	asIs := func(*v1alpha1.ApiKeySpec) {}
 	suspended := func(s *v1alpha1.ApiKeySpec) { s.Suspended = ptr.To(true) }
 	return map[role.Operation]attempt{
-		role.ReadGroups:     a.list(func() client.ObjectList { return &v1alpha1.GroupList{} }),
-		role.ReadUsage:      a.list(func() client.ObjectList { return &v1alpha1.GroupUsageList{} }),
-		role.ReadLog:        a.list(func() client.ObjectList { return &v1alpha1.GroupLogList{} }),
-		role.ReadKeys:       a.list(func() client.ObjectList { return &v1alpha1.ApiKeyList{} }),
+		role.ReadGroups:   a.list(func() client.ObjectList { return &v1alpha1.GroupList{} }),
+		role.ReadUsage:    a.list(func() client.ObjectList { return &v1alpha1.GroupUsageList{} }),
+		role.ReadLog:      a.list(func() client.ObjectList { return &v1alpha1.GroupLogList{} }),
+		role.ReadKeys:     a.list(func() client.ObjectList { return &v1alpha1.ApiKeyList{} }),
+		role.ReadRequests: a.list(func() client.ObjectList { return &v1alpha1.KeyRequestList{} }),
+		role.ReadReviews:  a.list(func() client.ObjectList { return &v1alpha1.KeyRequestReviewList{} }),
+		role.RequestKey: func(ctx context.Context, c client.Client) error {
+			request := a.newRequest()
+			if err := c.Create(ctx, request); err != nil {
+				return err
+			}
+			return testenv.Admin.Delete(ctx, request) // there are bounds
+		},
+		role.DeleteRequest: func(ctx context.Context, c client.Client) error {
+			request := existing(ctx, a.newRequest())
+			defer func() { _ = testenv.Admin.Delete(ctx, request) }()
+			return c.Delete(ctx, request.DeepCopy())
+		},
+		role.DecideRequest: func(ctx context.Context, c client.Client) error {
+			request := a.newRequest()
+			request.UID = types.UID(request.Name)
+			review := existing(ctx, keyrequest.NewReview(request, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: a.w.Namespace, Name: "acme", UID: "1"}}))
+			changed := review.DeepCopy()
+			changed.Spec.Decision = &v1alpha1.Decision{Verdict: v1alpha1.VerdictApproved}
+			return c.Patch(ctx, changed, client.MergeFrom(review))
+		},
 		role.ReadAllowlists: a.list(func() client.ObjectList { return &v1alpha1.DomainAllowlistList{} }),
 		role.CreateAllowlist: func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, a.newAllowlist())

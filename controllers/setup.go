@@ -33,6 +33,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
+	"github.com/keyward-dev/keyward/controllers/keyrequest"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -250,6 +251,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 			APIReader: mgr.GetAPIReader(), Ring: sealingRing(options.SealedContextKeys),
 		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
+		&keyrequest.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder, Clock: clock.RealClock{}},
 		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
 	for _, reconciler := range reconcilers {

@@ -70,7 +70,7 @@ const (
 	// ReasonServersDisconnected: servers disconnected before they acknowledged; `status.enforcement.disconnected` names them.
 	ReasonServersDisconnected = "ServersDisconnected"
 
-	// ReasonGroupNotFound: groupRef names no Group.
+	// ReasonGroupNotFound: groupRef names no Group; of a KeyRequest: none that accepts requests from this namespace.
 	ReasonGroupNotFound = "GroupNotFound"
 	// ReasonNamespaceNotAllowed: the Group does not admit references from this namespace.
 	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
@@ -134,6 +134,27 @@ const (
 	ReasonNotifyRefused = "NotifyRefused"
 	// ReasonKeyLost: the key was lost from its Secret three times in a row; the message says to what.
 	ReasonKeyLost = "KeyLost"
+
+	// ReasonUndecided: nobody has decided about the KeyRequest.
+	ReasonUndecided = "Undecided"
+	// ReasonApproved: the KeyRequest is approved, and its ApiKey is about to be created.
+	ReasonApproved = "Approved"
+	// ReasonRequestRefused: the KeyRequest was refused; the message says by whom and why.
+	ReasonRequestRefused = "RequestRefused"
+	// ReasonApprovalWithdrawn: the approval of the KeyRequest was withdrawn, and its ApiKey is revoked; the message says by whom and why.
+	ReasonApprovalWithdrawn = "ApprovalWithdrawn"
+	// ReasonRequestExpired: nobody decided about the KeyRequest for 30 days.
+	ReasonRequestExpired = "RequestExpired"
+	// ReasonTooManyRequests: nobody has decided about too many older KeyRequests of the namespace or of the Group.
+	ReasonTooManyRequests = "TooManyRequests"
+	// ReasonNameTaken: an ApiKey of the name of the KeyRequest exists that was not created for it.
+	ReasonNameTaken = "NameTaken"
+	// ReasonKeyDeleted: the ApiKey of the KeyRequest was deleted.
+	ReasonKeyDeleted = "KeyDeleted"
+	// ReasonKeyRefused: the API server refuses to create the ApiKey of the KeyRequest; the message says why.
+	ReasonKeyRefused = "KeyRefused"
+	// ReasonApproveRequired: the user may not decide about requests for keys of the Group.
+	ReasonApproveRequired = "ApproveRequired"
 
 	// ReasonCreated: a default key is created with its Group.
 	ReasonCreated = "Created"

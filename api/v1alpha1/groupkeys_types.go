@@ -79,6 +79,14 @@ type KeyPolicy struct {
 	//
 	// +optional
 	SuspendUnusedFor Days `json:"suspendUnusedFor,omitempty"`
+
+	// requests determines whether keys of the Group can be requested with KeyRequests, from namespaces that allowedNamespaces admits:
+	// Off (default), Manual, where users with the verb approve on the Group decide, or Automatic, where what the key policy admits is
+	// approved and everything else is refused. With Off, nothing more is created, and keys that exist go on.
+	//
+	// +kubebuilder:default=Off
+	// +optional
+	Requests RequestMode `json:"requests,omitempty"`
 }
 
 // KeyLocation is a place in a request, other than a header, that may have a key.

@@ -2,7 +2,7 @@ package v1alpha1
 
 // Names of annotations, labels and finalizers.
 const (
-	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
+	// AnnotationCreatedBy holds the user who created an ApiKey or a KeyRequest; stamped at admission.
 	AnnotationCreatedBy = "keyward.dev/created-by"
 	// AnnotationChangedBy holds the user who last changed the spec of an object, or requested a rotation; stamped at admission.
 	AnnotationChangedBy = "keyward.dev/changed-by"
@@ -50,6 +50,8 @@ const (
 	// AnnotationSuspendedUnused holds, on an ApiKey, when (RFC 3339) it was suspended last because it was not used. It stays when the
 	// key is resumed: its days without a request count from then at the earliest.
 	AnnotationSuspendedUnused = "keyward.dev/suspended-unused-at"
+	// AnnotationRequest holds, on an ApiKey that was created for a KeyRequest, the metadata.uid of that.
+	AnnotationRequest = "keyward.dev/request"
 	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
 	// earlier ApiKey: the creator of that one, as the creator of this one claims.
 	AnnotationRestored = "keyward.dev/restored-from"
@@ -68,6 +70,9 @@ const (
 
 // VerbValidate is the verb on groups.keyward.dev that a validation server needs.
 const VerbValidate = "validate"
+
+// VerbApprove is the verb on groups.keyward.dev that is required to decide about requests for keys of a Group.
+const VerbApprove = "approve"
 
 // VerbManage is the verb on groups.keyward.dev that is required to set the fields of a Group that are the platform's.
 const VerbManage = "manage"

@@ -24,6 +24,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&GroupLog{}, &GroupLogList{},
 		&BillingOutbox{}, &BillingOutboxList{},
 		&KeyUsage{}, &KeyUsageList{},
+		&KeyRequest{}, &KeyRequestList{},
+		&KeyRequestReview{}, &KeyRequestReviewList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

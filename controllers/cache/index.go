@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// ByGroup finds ApiKeys and DomainAllowlists by the identity namespace/name of their Group.
+// ByGroup finds ApiKeys, DomainAllowlists and KeyRequests by the identity namespace/name of their Group.
 const ByGroup = "group"
 
 // BySecret finds ApiKeys by the Bucket of the name of their Secret.
@@ -78,7 +78,7 @@ func RegisterIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	}); err != nil {
 		return fmt.Errorf("indexing DomainAllowlists by Group: %w", err)
 	}
-	return nil
+	return indexRequests(ctx, indexer)
 }
 
 func identity(ref v1alpha1.GroupReference, namespace string) string {

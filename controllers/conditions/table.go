@@ -15,6 +15,7 @@ const (
 	ApiKey          = "ApiKey"
 	Group           = "Group"
 	DomainAllowlist = "DomainAllowlist"
+	KeyRequest      = "KeyRequest"
 )
 
 // Type describes a type of conditions. What it means is said at its constant in api/v1alpha1, and what
@@ -49,6 +50,12 @@ const (
 	warning = corev1.EventTypeWarning
 )
 
+// requests are the reasons for which nothing more happens to a KeyRequest, or only if somebody acts, with the type of their event.
+func requests(event string) []Reason {
+	return reasons(event, v1alpha1.ReasonRequestRefused, v1alpha1.ReasonApprovalWithdrawn, v1alpha1.ReasonRequestExpired,
+		v1alpha1.ReasonTooManyRequests, v1alpha1.ReasonNameTaken, v1alpha1.ReasonKeyDeleted, v1alpha1.ReasonKeyRefused)
+}
+
 // problems are the reasons for which an object waits for somebody, with the type of their event: Ready,
 // Accepted and Stalled have them, and only one of the three sends it.
 func problems(event string) []Reason {
@@ -71,19 +78,19 @@ func reasons(event string, names ...string) []Reason {
 
 var types = []Type{
 	{
-		Name: v1alpha1.ConditionReady, Kinds: []string{ApiKey, Group, DomainAllowlist}, Normal: metav1.ConditionTrue,
-		Reasons: append(reasons(silent, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused,
+		Name: v1alpha1.ConditionReady, Kinds: []string{ApiKey, Group, DomainAllowlist, KeyRequest}, Normal: metav1.ConditionTrue,
+		Reasons: slices.Concat(requests(silent), reasons(silent, v1alpha1.ReasonUndecided, v1alpha1.ReasonApproved, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused,
 			v1alpha1.ReasonNotifyRefused, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
-			problems(silent)...),
+			problems(silent)),
 	},
 	{
-		Name: v1alpha1.ConditionReconciling, Kinds: []string{ApiKey, Group}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
-		Reasons: reasons(silent, v1alpha1.ReasonPublishing, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended,
-			v1alpha1.ReasonRevoked, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
+		Name: v1alpha1.ConditionReconciling, Kinds: []string{ApiKey, Group, KeyRequest}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		Reasons: reasons(silent, v1alpha1.ReasonUndecided, v1alpha1.ReasonApproved, v1alpha1.ReasonPublishing, v1alpha1.ReasonKeyLost,
+			v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
 	},
 	{
-		Name: v1alpha1.ConditionStalled, Kinds: []string{ApiKey, Group, DomainAllowlist}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
-		Reasons: problems(warning),
+		Name: v1alpha1.ConditionStalled, Kinds: []string{ApiKey, Group, DomainAllowlist, KeyRequest}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		Reasons: append(requests(warning), problems(warning)...),
 	},
 	{
 		Name: v1alpha1.ConditionAccepted, Kinds: []string{ApiKey}, Normal: metav1.ConditionTrue,
@@ -162,7 +169,7 @@ func EventReasons() []Reason {
 
 // AdmissionReasons are the reasons for which only admission refuses an object; it has the reasons of conditions, too.
 func AdmissionReasons() []string {
-	return []string{v1alpha1.ReasonManageRequired, v1alpha1.ReasonDeletionPrevented}
+	return []string{v1alpha1.ReasonManageRequired, v1alpha1.ReasonDeletionPrevented, v1alpha1.ReasonApproveRequired}
 }
 
 func typeOf(name string) *Type {

@@ -43,4 +43,9 @@ func (w *World) expectKnownConditions(ctx context.Context) {
 	for i := range lists.Items {
 		expect(conditions.DomainAllowlist, lists.Items[i].Name, lists.Items[i].Generation, lists.Items[i].Status.Conditions)
 	}
+	var requests v1alpha1.KeyRequestList
+	Expect(Admin.List(ctx, &requests, client.InNamespace(w.Namespace))).To(Succeed())
+	for i := range requests.Items {
+		expect(conditions.KeyRequest, requests.Items[i].Name, requests.Items[i].Generation, requests.Items[i].Status.Conditions)
+	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
+	"github.com/keyward-dev/keyward/controllers/keyrequest"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -102,6 +103,12 @@ func (w *World) ReconcileAllowlist(ctx context.Context, name string) error {
 	r := &domainallowlist.Reconciler{Client: Manager.GetClient(), Recorder: w.Recorder, Clock: w.Clock}
 	_, err := r.Reconcile(ctx, w.Request(name))
 	return err
+}
+
+// ReconcileRequest reconciles the KeyRequest once.
+func (w *World) ReconcileRequest(ctx context.Context, name string) (reconcile.Result, error) {
+	r := &keyrequest.Reconciler{Client: Manager.GetClient(), Live: Manager.GetAPIReader(), Recorder: w.Recorder, Clock: w.Clock}
+	return r.Reconcile(ctx, w.Request(name))
 }
 
 // Request names an object of the World's namespace.

@@ -67,6 +67,11 @@ const (
 	CreateAllowlist Operation = "create-allowlist"
 	ChangeAllowlist Operation = "change-allowlist"
 	DeleteAllowlist Operation = "delete-allowlist"
+	ReadRequests    Operation = "read-requests"
+	RequestKey      Operation = "request-key"
+	DeleteRequest   Operation = "delete-request"
+	ReadReviews     Operation = "read-reviews"
+	DecideRequest   Operation = "decide-request"
 	CreateKey       Operation = "create-key"
 	ChangeKey       Operation = "change-key"
 	RotateKey       Operation = "rotate-key"
@@ -102,6 +107,7 @@ var table = []struct {
 	{ReadLog, "read the log (GroupLog)", Viewer},
 	{ReadKeys, "read ApiKeys: preview, state, versions, last use", Viewer},
 	{ReadAllowlists, "read DomainAllowlists", Viewer},
+	{ReadRequests, "read requests for keys that are made in the namespace (KeyRequest)", Viewer},
 	{CreateAllowlist, "create a DomainAllowlist", Member},
 	{ChangeAllowlist, "change its domains", Member},
 	{DeleteAllowlist, "delete it", Member},
@@ -112,6 +118,10 @@ var table = []struct {
 	{ResumeKey, "resume it", Admin},
 	{RevokeKey, "revoke it", Admin},
 	{DeleteKey, "delete it", Admin},
+	{RequestKey, "ask for an ApiKey (KeyRequest)", Admin},
+	{DeleteRequest, "delete the request, and its ApiKey with it", Admin},
+	{ReadReviews, "read requests for keys of the Group (KeyRequestReview)", Owner},
+	{DecideRequest, "approve or refuse them, withdraw an approval", Owner},
 	{ChangeContent, "change projects, routes and capabilities of the Group", Owner},
 	{ChangeKeyPolicy, "change its key policy, except `keysMaySet`", Owner},
 	{ChangeContacts, "change whom to notify (`contacts`)", Owner},

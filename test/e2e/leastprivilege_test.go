@@ -174,6 +174,7 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	}
 	billed := w.createBilled()
 	w.liveThroughKeys(v)
+	w.liveThroughRequests("acme")
 	w.liveThroughSidecars("acme")
 	w.liveThroughTrust()
 	w.liveThroughDeletions()

@@ -26,6 +26,12 @@ import (
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
+// Who asks for a key, and who decides, is stamped; a decision requires the verb approve.
+// +kubebuilder:webhook:name=keyrequests.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-keyrequest,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=keyrequests,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=keyrequestreviews.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-keyrequestreview,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=keyrequestreviews,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=keyrequests.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-keyrequest,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=keyrequests,verbs=create,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=keyrequestreviews.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-keyrequestreview,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=keyrequestreviews,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+
 // What a quota is counted in is the platform's, too. The manager writes its status, which is another resource.
 // +kubebuilder:webhook:name=groupusages.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-groupusage,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groupusages,verbs=update;delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 
@@ -48,6 +54,8 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true, kind: "ApiKey", clock: keys.clock, self: me}})
 	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{kind: "Group", clock: keys.clock, self: me}})
 	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{kind: "DomainAllowlist", clock: keys.clock, self: me}})
+	server.Register("/mutate-keyward-dev-v1alpha1-keyrequest", &admission.Webhook{Handler: requestStamp{}})
+	server.Register("/mutate-keyward-dev-v1alpha1-keyrequestreview", &admission.Webhook{Handler: reviewStamp{clock: keys.clock}})
 	server.Register("/stamp-deletion", &admission.Webhook{Handler: &deletions{client: mgr.GetClient(), clock: keys.clock}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(decided(keys)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
@@ -56,6 +64,9 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(decided(groups)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}
+	if err := setupRequests(mgr, groups, me); err != nil {
+		return err
+	}
 	usages := &groupUsages{reader: mgr.GetClient(), groups: groups}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.GroupUsage{}).WithValidator(decided(usages)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of GroupUsage: %w", err)
@@ -63,6 +74,18 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	if err := ctrl.NewWebhookManagedBy(mgr,
 		&v1alpha1.DomainAllowlist{}).WithValidator(decided(&domainAllowlists{reader: mgr.GetClient()})).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of DomainAllowlist: %w", err)
+	}
+	return nil
+}
+
+func setupRequests(mgr ctrl.Manager, groups *groups, me *self) error {
+	requests := &keyRequests{reader: mgr.GetClient(), clock: groups.clock}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.KeyRequest{}).WithValidator(decided(requests)).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of KeyRequest: %w", err)
+	}
+	reviews := &keyRequestReviews{self: me, groups: groups}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.KeyRequestReview{}).WithValidator(decided(reviews)).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of KeyRequestReview: %w", err)
 	}
 	return nil
 }

@@ -101,8 +101,8 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 		Expect(writer.FindDeleted(ctx)).To(Succeed())
 		return writer.Flush(ctx, group.UID)
 	}
-	// lives has requests that end in every way, and calls step after each part of it.
-	lives := func(ctx context.Context, step func()) {
+	// ends has requests that end in every way, and calls step after each part of it.
+	ends := func(ctx context.Context, step func()) {
 		GinkgoHelper()
 		web, app, undecided, deleted := ask(ctx, "web"), ask(ctx, "app"), ask(ctx, "undecided"), ask(ctx, "deleted")
 		step()
@@ -142,7 +142,7 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 	}
 
 	It("has each step of each request once, with who took it", func(ctx SpecContext) {
-		lives(ctx, func() { Expect(lookAround(ctx, newWriter(ctx, w))).To(Succeed()) })
+		ends(ctx, func() { Expect(lookAround(ctx, newWriter(ctx, w))).To(Succeed()) })
 		Expect(steps(ctx)).To(ConsistOf(whole))
 
 		events, _ := verify(ctx, w)
@@ -178,7 +178,7 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 		"after the segment is written": func(writer *grouplog.Writer) { writer.Heads.(*heads).before = errCrash },
 	} {
 		It("has each step once if every leader crashes "+name, func(ctx SpecContext) {
-			lives(ctx, func() { Expect(lookAround(ctx, newWriter(ctx, w, crash))).To(MatchError(errCrash)) })
+			ends(ctx, func() { Expect(lookAround(ctx, newWriter(ctx, w, crash))).To(MatchError(errCrash)) })
 			Expect(lookAround(ctx, newWriter(ctx, w))).To(Succeed())
 			want := whole
 			if strings.HasPrefix(name, "before") {
@@ -249,13 +249,13 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 		}
 		events, divergence := verify(ctx, w)
 		Expect(divergence).To(BeNil())
-		ends := map[string]string{}
+		how := map[string]string{}
 		for _, event := range events {
 			if event.Type == groupevent.TypeRequestEnded {
-				ends[event.Subject.Name] += string(event.Data)
+				how[event.Subject.Name] += string(event.Data)
 			}
 		}
-		Expect(ends).To(Equal(map[string]string{"app": `{"how":"Deleted"}`, "web": `{"how":"Expired"}`}))
+		Expect(how).To(Equal(map[string]string{"app": `{"how":"Deleted"}`, "web": `{"how":"Expired"}`}))
 	})
 
 	It("says who has changed whether keys can be requested", func(ctx SpecContext) {

@@ -196,7 +196,7 @@ func sortRequests(views []requestView) {
 	})
 }
 
-// named returns how approve, refuse and withdraw are told a request: GROUP/NAME, or the name of its review if there are several.
+// named returns what approve, refuse and withdraw take for a request: GROUP/NAME, or the name of its review if there are several.
 func (v *requestView) named(among []v1alpha1.KeyRequestReview) string {
 	_, group, _ := strings.Cut(v.Group, "/")
 	if len(reviewsOf(among, group, v.Name)) > 1 {

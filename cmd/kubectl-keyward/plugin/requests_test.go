@@ -169,7 +169,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestRequestsOfWhoMayNotDecide: who sees reviews is told that others decide, and who sees none has their own requests.
+// TestRequestsOfWhoMayNotDecide: who sees reviews reads that others decide, and who sees none has their own requests.
 func TestRequestsOfWhoMayNotDecide(t *testing.T) {
 	group, asks := owned(t, "watched")
 	asked(t, group, asks, "web", at(-day), plainly)

@@ -209,6 +209,8 @@ func (w *Writer) Deleted(ctx context.Context, obj any) error {
 		if object.DeletionTimestamp == nil {
 			found.deleted(w.Clock.Now(), groupevent.TypeKeyDeleted, object.Annotations, string(object.Status.State))
 		}
+	case *v1alpha1.KeyRequest:
+		w.requestDeleted(group, found, object)
 	case *v1alpha1.KeyRequestReview:
 		if err := w.reviewDeleted(ctx, found, object); err != nil {
 			return err

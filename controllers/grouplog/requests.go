@@ -75,6 +75,17 @@ func (w *Writer) reviewDeleted(ctx context.Context, found *evidence, review *v1a
 	return nil
 }
 
+// requestDeleted adds that a request was deleted of which the log has that it was made, and not what was decided: its review may have been
+// seen to go while the request was still there.
+func (w *Writer) requestDeleted(group *v1alpha1.Group, found *evidence, request *v1alpha1.KeyRequest) {
+	c := w.chainOf(group)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(request.Status.Decided) == 0 && !c.hasDecision(found.subject.UID) && c.has(found.subject.UID+requested) {
+		found.ended(w.Clock.Now(), byUnknown, groupevent.RequestDeleted)
+	}
+}
+
 // ofRequest returns the events that a request for a key of the Group is evidence of. Everything else is in its review. A request that the log
 // does not have may never have been accepted by the Group.
 func (w *Writer) ofRequest(group *v1alpha1.Group, request *v1alpha1.KeyRequest) *evidence {

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -219,9 +220,19 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 			return all
 		}
 		Eventually(types).Should(ConsistOf("group.created", "request.created", "request.created", "request.refused"))
+		Eventually(func() int64 { return ptr.Deref(head(ctx, w), v1alpha1.LogHead{}).Sequence }).Should(BeEquivalentTo(4))
 		Expect(testenv.Admin.Delete(ctx, web)).To(Succeed())
 		Expect(testenv.Admin.Delete(ctx, app)).To(Succeed())
 		Eventually(types).Should(ConsistOf("group.created", "request.created", "request.created", "request.refused", "request.ended"))
+		for _, r := range []*v1alpha1.KeyRequest{web, app} {
+			gone(ctx, r)
+			Eventually(func(g Gomega) {
+				_, err := other.ReconcileRequest(ctx, r.Name)
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(review(r)), &v1alpha1.KeyRequestReview{})).NotTo(Succeed())
+			}).Should(Succeed())
+		}
+		Consistently(types, "1s").Should(HaveLen(5), "the end of the review is the same event")
 		stop()
 		Eventually(stopped).Should(Receive(BeNil()))
 	})

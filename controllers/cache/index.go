@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// ByGroup finds ApiKeys, DomainAllowlists and KeyRequests by the identity namespace/name of their Group.
+// ByGroup finds ApiKeys, DomainAllowlists, KeyRequests and KeyRequestReviews by the identity namespace/name of their Group.
 const ByGroup = "group"
 
 // BySecret finds ApiKeys by the Bucket of the name of their Secret.

@@ -75,5 +75,11 @@ func indexRequests(ctx context.Context, indexer client.FieldIndexer) error {
 	}); err != nil {
 		return fmt.Errorf("indexing KeyRequestReviews by request: %w", err)
 	}
+	if err := indexer.IndexField(ctx, &v1alpha1.KeyRequestReview{}, ByGroup, func(object client.Object) []string {
+		review, _ := object.(*v1alpha1.KeyRequestReview)
+		return []string{review.Namespace + "/" + review.Spec.Group.Name}
+	}); err != nil {
+		return fmt.Errorf("indexing KeyRequestReviews by Group: %w", err)
+	}
 	return nil
 }

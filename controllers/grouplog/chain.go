@@ -101,7 +101,7 @@ func (c *chain) read(of *v1alpha1.GroupLog) error {
 // note remembers an event that the log has.
 func (c *chain) note(event *groupevent.Event) {
 	c.known[idOf(event.ID)] = event.Sequence
-	if strings.HasSuffix(event.Type.Short(), ".deleted") {
+	if strings.HasSuffix(event.Type.Short(), ".deleted") || event.Type == groupevent.TypeRequestEnded {
 		delete(c.live, event.Subject.UID)
 	} else if event.Subject.UID != "" && c.live != nil {
 		c.live[event.Subject.UID] = event.Subject
@@ -133,7 +133,7 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 		if waits || c.deleted || !event.Time.After(after) || c.isPruned(&event) {
 			continue
 		}
-		deletion := strings.HasSuffix(event.Type.Short(), ".deleted")
+		deletion := strings.HasSuffix(event.Type.Short(), ".deleted") || event.Type == groupevent.TypeRequestEnded
 		if len(c.pending) >= c.maxPending && (!deletion || len(c.pending) >= 2*c.maxPending) {
 			c.missed = true
 			continue

@@ -20,8 +20,10 @@ import (
 // follow looks at every object, and at every change of one. It works on watch events: a queue of objects would only see the last
 // of several changes. It reports whether all objects were looked at.
 func (w *Writer) follow(ctx context.Context) (synced bool, err error) {
-	// Groups first, because a log is that of a Group.
-	for _, object := range []client.Object{&v1alpha1.Group{}, &v1alpha1.DomainAllowlist{}, &v1alpha1.ApiKey{}} {
+	// Groups first, because a log is that of a Group; and reviews before requests, which end what the log has.
+	for _, object := range []client.Object{
+		&v1alpha1.Group{}, &v1alpha1.DomainAllowlist{}, &v1alpha1.KeyRequestReview{}, &v1alpha1.KeyRequest{}, &v1alpha1.ApiKey{},
+	} {
 		informer, err := w.Cache.GetInformer(ctx, object)
 		if err != nil {
 			return false, fmt.Errorf("watching %T: %w", object, err)
@@ -97,7 +99,7 @@ func (w *Writer) evidence(ctx context.Context, obj any) (*v1alpha1.Group, *evide
 		w.lookAgain(look{kind: kindKey, name: client.ObjectKeyFromObject(object)}, next)
 		return group, found, nil
 	default:
-		return nil, nil, fmt.Errorf("%T has no log", obj)
+		return w.ofReviewOrRequest(ctx, obj)
 	}
 }
 
@@ -124,6 +126,10 @@ func (w *Writer) observeOf(ctx context.Context, group *v1alpha1.Group, each func
 	if err != nil {
 		return err
 	}
+	requests, err := w.requestsOf(ctx, group)
+	if err != nil {
+		return err
+	}
 	look := func(obj any) {
 		// One object whose events cannot be recorded keeps no other from being looked at.
 		if err := w.Observe(ctx, obj); err != nil {
@@ -133,6 +139,12 @@ func (w *Writer) observeOf(ctx context.Context, group *v1alpha1.Group, each func
 	look(group)
 	for _, list := range lists {
 		look(list)
+		if err := each(); err != nil {
+			return err
+		}
+	}
+	for _, object := range requests {
+		look(object)
 		if err := each(); err != nil {
 			return err
 		}
@@ -197,6 +209,12 @@ func (w *Writer) Deleted(ctx context.Context, obj any) error {
 		if object.DeletionTimestamp == nil {
 			found.deleted(w.Clock.Now(), groupevent.TypeKeyDeleted, object.Annotations, string(object.Status.State))
 		}
+	case *v1alpha1.KeyRequest:
+		w.requestDeleted(group, found, object)
+	case *v1alpha1.KeyRequestReview:
+		if err := w.reviewDeleted(ctx, found, object); err != nil {
+			return err
+		}
 	}
 	w.note(group, found)
 	return found.err
@@ -229,9 +247,10 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 	for _, subject := range c.live {
 		kind := map[string]groupevent.Type{
 			kindKey: groupevent.TypeKeyDeleted, kindAllowlist: groupevent.TypeAllowlistDeleted, kindGroup: groupevent.TypeGroupDeleted,
+			kindRequest: groupevent.TypeRequestEnded,
 		}[subject.Kind]
-		if group && subject.Kind != kindGroup || kind == "" {
-			continue // the log ends with its Group
+		if group && subject.Kind != kindGroup || kind == "" || subject.Kind == kindRequest && c.hasDecision(subject.UID) {
+			continue // the log ends with its Group, and a request with its decision
 		}
 		gone, err := w.isGone(ctx, subject)
 		if err != nil {
@@ -241,7 +260,11 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 			continue
 		}
 		found := &evidence{group: c.group, subject: subject, contacts: c.contacts}
-		found.deleted(w.Clock.Now(), kind, nil, "")
+		if subject.Kind == kindRequest {
+			found.ended(w.Clock.Now(), byUnknown, groupevent.RequestDeleted)
+		} else {
+			found.deleted(w.Clock.Now(), kind, nil, "")
+		}
 		if found.err != nil {
 			return found.err
 		}
@@ -257,6 +280,7 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 func (w *Writer) isGone(ctx context.Context, of groupevent.Subject) (bool, error) {
 	object := map[string]client.Object{
 		kindKey: &v1alpha1.ApiKey{}, kindAllowlist: &v1alpha1.DomainAllowlist{}, kindGroup: &v1alpha1.Group{},
+		kindRequest: &v1alpha1.KeyRequest{},
 	}[of.Kind]
 	if object == nil {
 		return false, nil

@@ -19,6 +19,7 @@ const (
 	kindKey       = "ApiKey"
 	kindGroup     = "Group"
 	kindAllowlist = "DomainAllowlist"
+	kindRequest   = "KeyRequest"
 )
 
 var (
@@ -156,6 +157,9 @@ func ofKey(group *v1alpha1.Group, key *v1alpha1.ApiKey) *evidence {
 	}
 	for _, name := range key.Spec.Permissions {
 		data.Permissions = append(data.Permissions, string(name))
+	}
+	if request := key.Annotations[v1alpha1.AnnotationRequest]; len(request) <= maxUID {
+		data.Request = request
 	}
 	e.add(groupevent.TypeKeyCreated, "created", key.CreationTimestamp.Time, creator(key, changes), data)
 	e.edits(changes, typeOfKeyEdit)

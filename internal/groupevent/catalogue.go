@@ -39,6 +39,12 @@ const (
 	TypeAllowlistEdited  Type = "dev.keyward.allowlist.edited.v1"
 	TypeAllowlistDeleted Type = "dev.keyward.allowlist.deleted.v1"
 
+	TypeRequestCreated   Type = "dev.keyward.request.created.v1"
+	TypeRequestApproved  Type = "dev.keyward.request.approved.v1"
+	TypeRequestRefused   Type = "dev.keyward.request.refused.v1"
+	TypeRequestWithdrawn Type = "dev.keyward.request.withdrawn.v1"
+	TypeRequestEnded     Type = "dev.keyward.request.ended.v1"
+
 	TypeKeyExpiring    Type = "dev.keyward.notice.key-expiring.v1"
 	TypeKeyUnclaimed   Type = "dev.keyward.notice.key-unclaimed.v1"
 	TypeCutoverPending Type = "dev.keyward.notice.cutover-pending.v1"
@@ -85,14 +91,17 @@ var (
 	person   = Actor{User: "jane@acme.example", Groups: []string{"platform", "system:authenticated"}, Via: ViaKubectl}
 	pipeline = Actor{User: "system:serviceaccount:argocd:application-controller", Groups: []string{"system:serviceaccounts"}, Via: ViaGitOps}
 	keyward  = Actor{Via: ViaKeyward}
+	decider  = Actor{User: "olga@acme.example", Via: ViaUnknown}
 )
 
 const (
 	kindKey       = "ApiKey"
 	kindGroup     = "Group"
 	kindAllowlist = "DomainAllowlist"
+	kindRequest   = "KeyRequest"
 
-	ofChange = "of the change"
+	ofChange   = "of the change"
+	ofDecision = "of the decision"
 )
 
 var catalogue = []Entry{
@@ -162,6 +171,20 @@ var catalogue = []Entry{
 		Edited{Generation: 2, Changes: []Change{{Field: "spec.domains", Before: "old.acme.example", After: "shop.acme.example"}}}, person},
 	{TypeAllowlistDeleted, kindAllowlist, activityDelete, low, "a DomainAllowlist was deleted", "of the deletion, as it was seen",
 		Deleted{}, person},
+
+	{TypeRequestCreated, kindRequest, activityCreate, informational, "a key of the Group was requested; the actor is who asks", "at which it was requested",
+		RequestCreated{Projects: []string{"marketing"}, Permissions: []string{"read"}, UseCase: "The shop shows scenes", Lifetime: "90d"},
+		Actor{User: "joe@shop.example", Via: ViaUnknown}},
+	{TypeRequestApproved, kindRequest, activityActivate, informational,
+		"a request was approved, so that its key is created; the actor is who decided, which is Keyward's manager where the Group decides by its policy",
+		ofDecision, RequestDecided{Reason: "The shop is a customer"}, decider},
+	{TypeRequestRefused, kindRequest, activityDeactivate, informational, "a request was refused; the actor is who decided", ofDecision,
+		RequestDecided{Reason: "Use the key that you have"}, decider},
+	{TypeRequestWithdrawn, kindRequest, activityDeactivate, medium,
+		"the approval of a request was withdrawn, which revokes its key; the actor is who decided", ofDecision,
+		RequestDecided{Reason: "The contract has ended"}, decider},
+	{TypeRequestEnded, kindRequest, activityDelete, informational, "a request ended that nobody had decided about", "of the end, or at which it was found",
+		RequestEnded{How: RequestExpired}, keyward},
 
 	{TypeKeyExpiring, kindKey, activityOther, medium, "a key ends in 14, 7 or 1 days, and does not rotate before; only what is in the second half of its lifetime is due",
 		"so many days before the end", KeyExpiring{Version: 2, Days: 7, ExpiresAt: "2026-12-04T08:00:00Z"}, keyward},

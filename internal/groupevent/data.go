@@ -7,6 +7,7 @@ type KeyCreated struct {
 	Projects     []string `json:"projects,omitempty" doc:"that the key may reach"`
 	Permissions  []string `json:"permissions,omitempty" doc:"of the key"`
 	RestoredFrom string   `json:"restoredFrom,omitempty" doc:"is who created an earlier ApiKey of which this one is a copy, as its creator claims"`
+	Request      string   `json:"request,omitempty" doc:"is the metadata.uid of the KeyRequest for which it was created"`
 }
 
 // KeyVersion is the data of events about a version.
@@ -113,6 +114,30 @@ type RefusedCode struct {
 	Requests int64  `json:"requests" doc:"is how many there were since the event before of that day"`
 	OfDay    int64  `json:"ofDay" doc:"is how many there were on that day so far"`
 }
+
+// RequestCreated is the data of request.created.
+type RequestCreated struct {
+	Projects    []string `json:"projects,omitempty" doc:"that are asked for"`
+	Permissions []string `json:"permissions,omitempty" doc:"that are asked for"`
+	UseCase     string   `json:"useCase,omitempty" doc:"is what who asks says that the key is for, at most 500 characters"`
+	Lifetime    string   `json:"lifetime,omitempty" doc:"is how long the key is to live; without it, as long as the Group says"`
+}
+
+// RequestDecided is the data of request.approved, request.refused and request.withdrawn.
+type RequestDecided struct {
+	Reason string `json:"reason,omitempty" doc:"is what who decided says to who asks, at most 500 characters"`
+}
+
+// RequestEnded is the data of request.ended.
+type RequestEnded struct {
+	How string `json:"how" doc:"is Deleted or Expired, 30 days after it was created"`
+}
+
+// Values of RequestEnded.How.
+const (
+	RequestDeleted = "Deleted"
+	RequestExpired = "Expired"
+)
 
 // KeyExpiring is the data of notice.key-expiring.
 type KeyExpiring struct {

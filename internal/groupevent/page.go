@@ -16,6 +16,9 @@ func Example(entry Entry) (Event, error) {
 	if entry.Kind == kindGroup {
 		subject.Name, subject.UID = group.Name, group.UID
 	}
+	if entry.Kind == kindRequest {
+		subject.Namespace, subject.UID = "shop", "7c7e2f0a-3b67-4d53-9d0e-2b8b6a0f1c55"
+	}
 	at := time.Date(2026, time.November, 27, 8, 0, 0, 0, time.UTC)
 	event, err := New(group, entry.Type, subject.UID+"/"+entry.Type.Short(), at, subject, entry.By, entry.Example)
 	if err != nil {

@@ -55,6 +55,10 @@ spec:
 	if fields := specchange.Diff("Group", nil, old); len(fields) != 5 || fields[0].After != "Pro" {
 		t.Errorf("%v", fields)
 	}
+	asks := object(t, `{spec: {keyPolicy: {requests: Manual}}}`)
+	if diff := cmp.Diff([]specchange.Field{{Path: "spec.keyPolicy.requests", Before: "Manual"}}, specchange.Diff("Group", asks, object(t, `{spec: {}}`))); diff != "" {
+		t.Error(diff)
+	}
 	// The schema refuses these types later.
 	if fields := specchange.Diff("Group", nil, object(t, `{spec: {tier: {}, state: [1], projects: 7, context: [], limits: text}}`)); len(fields) != 2 {
 		t.Errorf("%v", fields)

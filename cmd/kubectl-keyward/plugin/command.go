@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -105,7 +106,8 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 	a.flags.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml; of usage also wide, table or csv; of billing export csv or focus; of audit table, json or ocsf; default: text for people")
 	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.sign(), a.explain(),
-		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks(), a.billing(), a.audit(), a.console())
+		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks(), a.billing(), a.audit(), a.console(),
+		a.request(), a.requests(), a.approve(), a.refuse(), a.withdraw())
 	a.completeFlags(root)
 	hideArguments(root)
 	return root
@@ -120,7 +122,7 @@ type session struct {
 
 func scheme() *runtime.Scheme {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, authorizationv1.AddToScheme} {
 		utilruntime.Must(add(s))
 	}
 	utilruntime.Must(v1alpha1.AddToScheme(s))

@@ -33,6 +33,8 @@ type cursor struct {
 	Namespace string `json:"n,omitempty"`
 	// Continue is the API server's.
 	Continue string `json:"c,omitempty"`
+	// Decided reports whether requests are listed that were decided, which follow those that were not.
+	Decided bool `json:"d,omitempty"`
 }
 
 // String returns the cursor as it is in links; empty for the beginning.
@@ -40,7 +42,7 @@ func (c cursor) String() string {
 	if c == (cursor{}) {
 		return ""
 	}
-	text, _ := json.Marshal(c) // two texts do not fail
+	text, _ := json.Marshal(c) // texts do not fail
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 

@@ -51,11 +51,12 @@ const (
 	ofGroup     = "/groups/{ns}/{group}"
 	ofKey       = ofGroup + "/keys/{keyns}/{key}"
 	ofAllowlist = ofGroup + "/allowlists/{allowns}/{allowlist}"
+	ofRequest   = ofGroup + "/requests/{request}"
 )
 
 func at(w *testenv.World, pattern, key string) string {
 	return strings.NewReplacer("{ns}", w.Namespace, "{group}", "acme", "{keyns}", w.Namespace, "{key}", key, "{allowns}", w.Namespace, "{allowlist}", "web",
-		"{$}", "").Replace(pattern)
+		"{request}", key, "{$}", "").Replace(pattern)
 }
 
 func plain(ctx context.Context, w *testenv.World, name string) {
@@ -70,6 +71,25 @@ func unclaimed(ctx context.Context, w *testenv.World, name string) {
 	GinkgoHelper()
 	w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name, k.Spec.Secret.Reveal = name, v1alpha1.RevealOnce })
 	w.ReconcileUntil(ctx, name, testenv.Ready)
+}
+
+// undecided is the review of a request for a key, as the manager creates it, but for its name.
+func undecided(ctx context.Context, w *testenv.World, name string) {
+	GinkgoHelper()
+	reviewed(ctx, w, name)
+}
+
+func approved(ctx context.Context, w *testenv.World, name string) {
+	GinkgoHelper()
+	decided(ctx, w, reviewed(ctx, w, name), v1alpha1.VerdictApproved)
+}
+
+func decisionIs(verdict v1alpha1.Verdict) func(context.Context, *testenv.World, string) bool {
+	return func(ctx context.Context, w *testenv.World, name string) bool {
+		review := &v1alpha1.KeyRequestReview{}
+		Expect(testenv.Admin.Get(ctx, w.Request(name).NamespacedName, review)).To(Succeed())
+		return review.Spec.Decision != nil && review.Spec.Decision.Verdict == verdict
+	}
 }
 
 func keyHas(check func(*v1alpha1.ApiKey) bool) func(context.Context, *testenv.World, string) bool {
@@ -122,6 +142,15 @@ func cells() []cell {
 				return keyHas(func(*v1alpha1.ApiKey) bool { return true })(ctx, w, "made")
 			}},
 	}
+	all = append(all,
+		cell{route: "GET " + ofGroup + "/requests", needs: role.ReadReviews, key: undecided, shows: ofRequest, from: ofGroup, button: ofGroup + `/requests"`},
+		cell{route: "GET " + ofRequest, needs: role.ReadReviews, key: undecided, shows: "The shop of {key}", from: ofGroup + "/requests", button: ofRequest},
+		cell{route: "POST " + ofRequest, needs: role.DecideRequest, key: undecided, form: url.Values{"step": {"approve"}}, done: decisionIs(v1alpha1.VerdictApproved),
+			button: `value="approve"`},
+		cell{route: "POST " + ofRequest, needs: role.DecideRequest, key: undecided, form: url.Values{"step": {"refuse"}, "reason": {"Not now."}},
+			done: decisionIs(v1alpha1.VerdictRefused), button: `value="refuse"`},
+		cell{route: "POST " + ofRequest, needs: role.DecideRequest, key: approved, form: url.Values{"step": {"withdraw"}}, done: decisionIs(v1alpha1.VerdictWithdrawn),
+			button: `value="withdraw"`})
 	for _, one := range []struct {
 		verb  string
 		needs role.Operation
@@ -185,6 +214,33 @@ func people() []someone {
 				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
 				bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
 			}},
+		someone{"viewer who reads requests", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
+			func(ctx context.Context, w *testenv.World, user string) {
+				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
+				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list"))
+			}},
+		someone{"viewer who writes requests and may not approve", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
+			func(ctx context.Context, w *testenv.World, user string) {
+				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
+				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch", "update"))
+			}},
+		someone{"viewer who may approve", true, func(o role.Operation) bool {
+			return o == role.ReadReviews || o == role.DecideRequest || role.May(role.Viewer, o)
+		}, func(ctx context.Context, w *testenv.World, user string) {
+			bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
+			bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch"))
+			approve := keyward("groups", v1alpha1.VerbApprove)
+			approve.ResourceNames = []string{"acme"}
+			bindRule(ctx, w, user, approve)
+		}},
+		someone{"viewer who may approve for another Group", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
+			func(ctx context.Context, w *testenv.World, user string) {
+				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
+				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch"))
+				approve := keyward("groups", v1alpha1.VerbApprove)
+				approve.ResourceNames = []string{"other"}
+				bindRule(ctx, w, user, approve)
+			}},
 		someone{"stranger", false, nothing, func(context.Context, *testenv.World, string) {}},
 		someone{"owner of another Group", false, nothing, func(ctx context.Context, _ *testenv.World, user string) {
 			elsewhere := testenv.NewWorld(ctx)
@@ -194,11 +250,16 @@ func people() []someone {
 	)
 }
 
+func keyward(resource string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, Verbs: verbs}
+}
+
 // state has the versions of all objects that people could change in the namespace.
 func state(ctx context.Context, w *testenv.World) map[string]string {
 	GinkgoHelper()
 	versions := map[string]string{}
-	for _, list := range []client.ObjectList{&v1alpha1.GroupList{}, &v1alpha1.ApiKeyList{}, &v1alpha1.DomainAllowlistList{}, &corev1.SecretList{}} {
+	for _, list := range []client.ObjectList{&v1alpha1.GroupList{}, &v1alpha1.ApiKeyList{}, &v1alpha1.DomainAllowlistList{}, &v1alpha1.KeyRequestReviewList{},
+		&corev1.SecretList{}} {
 		Expect(testenv.Admin.List(ctx, list, client.InNamespace(w.Namespace))).To(Succeed())
 		Expect(meta.EachListItem(list, func(o runtime.Object) error {
 			object := o.(client.Object)
@@ -305,6 +366,7 @@ var _ = Describe("The pages", func() {
 				text := v.get(at(w, ofGroup, "")).Body.String()
 				g.Expect(strings.Contains(text, "Keys of acme")).To(Equal(who.sees))
 				g.Expect(strings.Contains(text, "/new-key")).To(Equal(who.may(role.CreateKey)))
+				g.Expect(strings.Contains(text, at(w, ofGroup+`/requests"`, ""))).To(Equal(who.may(role.ReadReviews)))
 			}).Should(Succeed())
 			found := v.get("/?search=" + url.QueryEscape(w.Namespace+"/")).Body.String()
 			Expect(strings.Contains(found, place.Group{Namespace: w.Namespace, Name: "acme"}.Of())).To(Equal(who.sees), found)
@@ -312,7 +374,7 @@ var _ = Describe("The pages", func() {
 			Expect(strings.Contains(listed, place.Group{Namespace: w.Namespace, Name: "acme"}.Of())).To(Equal(who.name == "platform"), listed)
 			for i, one := range cells() {
 				By(one.route + " " + one.form.Get("step"))
-				try(ctx, w, v, one, "try-"+string(rune('a'+i)), who)
+				try(ctx, w, v, one, fmt.Sprintf("try-%d", i), who)
 			}
 		})
 	}

@@ -99,6 +99,21 @@ func (a *attempts) all() map[role.Operation]attempt {
 		role.RevokeKey: a.key(asIs, func(ctx context.Context, d web.Desk, of place.Key) error { return only(d.Revoke(ctx, of)) },
 			func(ctx context.Context, d web.Desk, of place.Key) error { return d.DoRevoke(ctx, of) },
 			func(k *v1alpha1.ApiKey) bool { return ptr.Deref(k.Spec.Revoked, false) }),
+		role.ReadReviews: func(ctx context.Context, d web.Desk) error {
+			review := reviewed(ctx, a.w, a.name())
+			one, all := only(d.Request(ctx, group, review.Name)), only(d.Requests(ctx, group, ""))
+			sees, err := d.SeesRequests(ctx, group)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(sees).To(Equal(all == nil))
+			Expect(one == nil).To(Equal(all == nil), "%v and %v", one, all)
+			return all
+		},
+		role.DecideRequest: func(ctx context.Context, d web.Desk) error {
+			review := reviewed(ctx, a.w, a.name())
+			err := d.DecideRequest(ctx, group, review.Name, web.Decision{Verdict: "Refused", Reason: "Not now."})
+			Expect(decisionIs(v1alpha1.VerdictRefused)(ctx, a.w, review.Name)).To(Equal(err == nil), "%v", err)
+			return err
+		},
 		role.ReadSecret: func(ctx context.Context, d web.Desk) error {
 			name := a.name()
 			a.w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name, k.Spec.Secret.Reveal = name, v1alpha1.RevealOnce })
@@ -117,7 +132,7 @@ func filled(name string) web.EnteredKey {
 
 // without are the operations of the table that a Desk does not have.
 var without = []role.Operation{
-	role.CreateAllowlist, role.DeleteAllowlist, role.ChangeKey, role.DeleteKey, role.ChangeContent, role.ChangeKeyPolicy, role.ChangeContacts,
+	role.ReadRequests, role.RequestKey, role.DeleteRequest, role.CreateAllowlist, role.DeleteAllowlist, role.ChangeKey, role.DeleteKey, role.ChangeContent, role.ChangeKeyPolicy, role.ChangeContacts,
 	role.EnableDefault, role.ChangeTier, role.ChangeLimits, role.ChangeState, role.ChangeContext, role.ChangeAccess, role.CreateGroup, role.DeleteGroup,
 }
 

@@ -81,6 +81,12 @@ func examples() []example {
 		{"log", "Log of acme", exampleLog},
 		{"log-nothing", "Log of acme", Log{Action: "/groups/acme/log", Types: exampleLog.Types, Object: Input{Value: "no-such"}, From: Input{Value: "yesterday",
 			Error: "Write a day as 2026-03-01."}, Clear: "/groups/acme/log"}},
+		{"requests", "Requests for keys of acme", exampleRequests},
+		{"requests-none", "Requests for keys of acme", Requests{}},
+		{"request", "Request for a key", exampleRequest},
+		{"request-refused", "Request for a key", exampleRequestRefused()},
+		{"request-approved", "Request for a key", exampleRequestApproved()},
+		{"request-over", "Request for a key", exampleRequestOver()},
 	}
 }
 

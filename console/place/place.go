@@ -18,7 +18,8 @@ type Key struct {
 // Groups is the path of all Groups that a person may see.
 const Groups = "/"
 
-// Of returns the path of a Group, which lists its keys, or of one of its pages: "new-key", "usage", "projects", "allowlists", "log".
+// Of returns the path of a Group, which lists its keys, or of one of its pages: "new-key", "usage", "projects", "allowlists", "log",
+// "requests".
 func (g Group) Of(page ...string) string {
 	return path(append([]string{"groups", g.Namespace, g.Name}, page...))
 }
@@ -31,6 +32,9 @@ func (k Key) Of(page ...string) string {
 
 // Allowlist returns the path of a DomainAllowlist that applies to the Group.
 func (g Group) Allowlist(namespace, name string) string { return g.Of("allowlists", namespace, name) }
+
+// Request returns the path of a request for a key of the Group, by the name of its KeyRequestReview.
+func (g Group) Request(review string) string { return g.Of("requests", review) }
 
 func path(segments []string) string {
 	var b strings.Builder

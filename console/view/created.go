@@ -126,7 +126,7 @@ var formFields = []struct{ path, field string }{
 	{"metadata.name", "name"}, {"spec.description", "description"}, {"spec.projects", "projects"}, {"spec.permissions", "permissions"},
 	{"spec.clients", "clients"}, {"spec.addresses", "addresses"}, {"spec.expiresAfter", "lifetime"}, {"spec.expiresAt", "lifetime"},
 	{"spec.rotation", "rotation"}, {"spec.secret.reveal", "reveal"}, {"spec.secret.name", "name"},
-	{"spec.domains", "domains"}, {"spec.allowLocalhost", "localhost"}, {"spec.missingOrigin", "missing"},
+	{"spec.domains", "domains"}, {"spec.allowLocalhost", "localhost"}, {"spec.missingOrigin", "missing"}, {"spec.decision.reason", "reason"},
 	{"metadata.annotations[" + v1alpha1.AnnotationRotateRequestedAt + "]", "overlap"},
 }
 

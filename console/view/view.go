@@ -21,7 +21,9 @@ type Sight struct {
 	Role role.Role
 	// ReadsSecret reports whether the person may read the Secret of the key that is looked at.
 	ReadsSecret bool
-	Now         time.Time
+	// Decides reports whether the person may decide about the request for a key that is looked at.
+	Decides bool
+	Now     time.Time
 }
 
 func (s *Sight) may(o role.Operation) bool { return role.May(s.Role, o) }

@@ -145,6 +145,7 @@ func New(config Config) (*Pages, error) {
 	c.routeSignIn()
 	c.routeGroups()
 	c.routeKeys()
+	c.routeRequests()
 	handler, err := c.around(c.mux)
 	return &Pages{Handler: handler, routes: c.routes, streams: c.streams}, err
 }

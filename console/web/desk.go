@@ -29,6 +29,15 @@ type Desk interface {
 	Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *EnteredAllowlist) (page.Allowlist, error)
 	SaveAllowlist(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) error
 
+	// SeesRequests reports whether the person may list the requests for keys of the Group.
+	SeesRequests(ctx context.Context, of place.Group) (bool, error)
+	// Requests is one page of them, after is as in ListQuery; Request is one, by the name of its review. It is ErrForbidden for who may read the
+	// Group and not the requests.
+	Requests(ctx context.Context, of place.Group, after string) (page.Requests, error)
+	Request(ctx context.Context, of place.Group, review string) (page.RequestDetail, error)
+	// DecideRequest writes a decision. It is ErrConflict if that cannot follow what was decided meanwhile.
+	DecideRequest(ctx context.Context, of place.Group, review string, decision Decision) error
+
 	// NewKey is the form for a new key: what may be chosen, and what was entered. With YAML if it was asked for.
 	NewKey(ctx context.Context, of place.Group, entered *EnteredKey, yaml bool) (page.Create, error)
 	// CreateKey creates the ApiKey that the form describes.
@@ -69,6 +78,12 @@ type EnteredKey struct {
 	Projects, Permissions, Clients []string
 	Addresses                      []string
 	Lifetime, Rotation, Reveal     string
+}
+
+// Decision is what somebody decides about a request for a key.
+type Decision struct {
+	Verdict string // Approved, Refused or Withdrawn
+	Reason  string // at most 500 characters; a refusal has one
 }
 
 // EnteredAllowlist is the editor of an allowlist as somebody filled it in.

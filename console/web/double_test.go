@@ -49,6 +49,7 @@ type desk struct {
 	entered **web.EnteredKey // the last that NewKey had
 	cannot  *string          // what pages of changes say at first
 	follows *chan string     // what Follow returns
+	sees    *bool            // requests for keys
 }
 
 func (d desk) change(format string, args ...any) error {
@@ -103,6 +104,21 @@ func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name strin
 
 func (d desk) SaveAllowlist(_ context.Context, _ place.Group, namespace, name string, entered web.EnteredAllowlist) error {
 	return d.change("save %s/%s %+v", namespace, name, entered)
+}
+
+func (d desk) SeesRequests(context.Context, place.Group) (bool, error) { return *d.sees, *d.fails }
+
+func (d desk) Requests(_ context.Context, of place.Group, after string) (page.Requests, error) {
+	return page.Requests{Requests: []page.Request{{Name: "web" + after, Href: of.Request("5f0c")}}}, *d.fails
+}
+
+func (d desk) Request(_ context.Context, of place.Group, review string) (page.RequestDetail, error) {
+	return page.RequestDetail{Action: of.Request(review), Back: of.Of("requests"), Decides: true, Problem: *d.cannot,
+		Decided: []page.Decided{{By: "who-was-faster"}}}, nil
+}
+
+func (d desk) DecideRequest(_ context.Context, of place.Group, review string, decision web.Decision) error {
+	return d.change("decide %s %+v", of.Request(review), decision)
 }
 
 func (d desk) NewKey(_ context.Context, of place.Group, entered *web.EnteredKey, yaml bool) (page.Create, error) {
@@ -171,6 +187,7 @@ type installation struct {
 	entered *web.EnteredKey
 	cannot  string
 	follows chan string
+	sees    bool
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {
@@ -180,7 +197,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 	now := func() time.Time { return i.now }
 	config := web.Config{
 		Desk: func(of *person.Person) (web.Desk, error) {
-			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows}, nil
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows, &i.sees}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
 		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},

@@ -134,7 +134,7 @@ func (c *console) failure(w http.ResponseWriter, r *http.Request, status int, do
 var labels = map[string]string{
 	"name": "Name", "description": "Description", "projects": "Projects", "permissions": "Permissions", "clients": "Clients",
 	"addresses": "Addresses", "lifetime": "Expires after", "rotation": "Rotates", "reveal": "Delivered", "domains": "Sites",
-	"localhost": "Allow localhost", "missing": "Requests without an origin", "site": "Address of the site", "overlap": "Overlap",
+	"localhost": "Allow localhost", "missing": "Requests without an origin", "site": "Address of the site", "overlap": "Overlap", "reason": "Reason",
 	"step": "", "next": "", "version": "",
 }
 

@@ -14,6 +14,7 @@ const (
 	mostName        = 253
 	mostGroupSearch = 317 // a namespace, a slash and a name
 	mostDescription = 500
+	mostWhy         = 500
 	mostProjects    = 64
 	mostPermissions = 33
 	mostAddresses   = 64

@@ -37,7 +37,7 @@ func with(form url.Values, name string, values ...string) url.Values {
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	all := changes()
-	create, allowlist, rotate, revoke := all[0], all[1], all[2], all[5]
+	create, allowlist, rotate, revoke, refusal := all[0], all[1], all[2], all[5], all[8]
 	for _, one := range []struct {
 		of     change
 		name   string
@@ -70,6 +70,12 @@ func TestBounds(t *testing.T) {
 		{revoke, "name", []string{"Checkout"}, "This is not its name."},
 		{revoke, "name", []string{""}, "This is not its name."},
 		{revoke, "name", []string{strings.Repeat("a", 254)}, "At most 253 characters."},
+		{refusal, "reason", nil, "Write why."},
+		{refusal, "reason", []string{" \n"}, "Write why."},
+		{refusal, "reason", []string{strings.Repeat("ä", 501)}, "At most 500 characters."},
+		{refusal, "reason", []string{"a\x00b"}, "characters that cannot be shown"},
+		{refusal, "step", nil, "Choose what to decide."},
+		{refusal, "step", []string{"Approved"}, "Choose what to decide."},
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%.10q", one.of.path, one.name, one.values), func(t *testing.T) {
 			t.Parallel()
@@ -236,6 +242,9 @@ func TestQueries(t *testing.T) {
 		{acme.Of("log") + "?from=yesterday&object=o", 422, `value="yesterday" aria-describedby="from-error"`},
 		{acme.Of("log") + "?actor=" + strings.Repeat("a", 1025), 422, "At most 1024 characters."},
 		{acme.Of("log") + "?before=" + strings.Repeat("a", 4097), 422, "At most 4096 characters."},
+		{acme.Of("requests") + "?after=x", 200, "webx"},
+		{acme.Of("requests") + "?after=" + strings.Repeat("a", 4097), 422, "This page of the list does not exist."},
+		{acme.Request("5F0C"), 404, "It does not exist, or you may not see it."},
 		{"/?search=" + strings.Repeat("a", 318), 422, "At most 317 characters."},
 		{"/groups/team-a/Acme", 404, "It does not exist, or you may not see it."},
 		{"/groups/team-a/acme/keys/TEAM/x", 404, "It does not exist, or you may not see it."},

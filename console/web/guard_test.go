@@ -34,6 +34,11 @@ func changes() []change {
 		{checkout.Of("resume"), nil, "ada: resume " + checkout.Of(), checkout.Of()},
 		{checkout.Of("revoke"), url.Values{"name": {"checkout"}}, "ada: revoke " + checkout.Of(), checkout.Of()},
 		{checkout.Of("claim"), nil, "ada: claim " + checkout.Of(), ""},
+		{acme.Request("5f0c"), url.Values{"step": {"approve"}}, "ada: decide " + acme.Request("5f0c") + " {Verdict:Approved Reason:}", acme.Request("5f0c")},
+		{acme.Request("5f0d"), url.Values{"step": {"refuse"}, "reason": {"Not\r\nnow"}}, "ada: decide " + acme.Request("5f0d") + " {Verdict:Refused Reason:Not\nnow}",
+			acme.Request("5f0d")},
+		{acme.Request("5f0e"), url.Values{"step": {"withdraw"}, "reason": {"over"}}, "ada: decide " + acme.Request("5f0e") + " {Verdict:Withdrawn Reason:over}",
+			acme.Request("5f0e")},
 	}
 }
 
@@ -126,8 +131,8 @@ func TestNothingIsDone(t *testing.T) {
 				if !refusal.again {
 					return
 				}
-				for _, name := range []string{"name", "domains"} {
-					if typed := strings.Split(one.form.Get(name), "\n")[0]; !strings.Contains(w.Body.String(), typed) {
+				for _, name := range []string{"name", "domains", "reason"} {
+					if typed := strings.TrimSpace(strings.Split(one.form.Get(name), "\n")[0]); !strings.Contains(w.Body.String(), typed) {
 						t.Errorf("%q is lost: %s", typed, w.Body)
 					}
 				}

@@ -26,6 +26,7 @@ const (
 	groupPattern     = "/groups/{ns}/{group}"
 	keyPattern       = groupPattern + "/keys/{keyns}/{key}"
 	allowlistPattern = groupPattern + "/allowlists/{allowns}/{allowlist}"
+	requestPattern   = groupPattern + "/requests/{request}"
 )
 
 // document is a page.
@@ -135,7 +136,7 @@ func goodNames(r *http.Request) bool {
 			return false
 		}
 	}
-	for _, name := range []string{"group", "key", "allowlist"} {
+	for _, name := range []string{"group", "key", "allowlist", "request"} {
 		if v := r.PathValue(name); v != "" && len(validation.IsDNS1123Subdomain(v)) > 0 {
 			return false
 		}
@@ -205,23 +206,40 @@ func (c *console) frame(r *http.Request, title string) page.Frame {
 	switch {
 	case key.Name != "" && r.URL.Path != key.Of():
 		f.Crumbs = append(f.Crumbs, page.Link{Text: group.Name, Href: group.Of()}, page.Link{Text: key.Name, Href: key.Of()})
-	case here == "", here == "/usage", here == "/projects", here == "/allowlists", here == "/log":
-		for _, tab := range []struct{ text, path string }{{"Keys", ""}, {"Usage", "usage"}, {"Projects", "projects"}, {"Allowlists", "allowlists"}, {"Log", "log"}} {
-			href := group.Of()
-			if tab.path != "" {
-				href = group.Of(tab.path)
-			}
-			f.Tabs = append(f.Tabs, page.Tab{Link: page.Link{Text: tab.text, Href: href}, Current: href == r.URL.Path})
-		}
+	case here == "", here == "/usage", here == "/projects", here == "/allowlists", here == "/log", here == "/requests":
+		f.Tabs = tabs(group, r.URL.Path, false)
 	default:
 		f.Crumbs = append(f.Crumbs, page.Link{Text: group.Name, Href: group.Of()})
 	}
 	return f
 }
 
-// show answers with a page.
+// tabs are the pages of a Group, and that of requests for who may see them.
+func tabs(group place.Group, current string, requests bool) (all []page.Tab) {
+	for _, tab := range []struct {
+		text, path string
+		shown      bool
+	}{{"Keys", "", true}, {"Requests", "requests", requests}, {"Usage", "usage", true}, {"Projects", "projects", true}, {"Allowlists", "allowlists", true}, {"Log", "log", true}} {
+		href := group.Of()
+		if tab.path != "" {
+			href = group.Of(tab.path)
+		}
+		if tab.shown {
+			all = append(all, page.Tab{Link: page.Link{Text: tab.text, Href: href}, Current: href == current})
+		}
+	}
+	return all
+}
+
+// show answers with a page. If it is not known whether the person sees requests, they are not offered.
 func (c *console) show(a *asked, status int, title string, doc document) {
-	c.write(a.w, status, doc, c.frame(a.r, title))
+	frame := c.frame(a.r, title)
+	if len(frame.Tabs) > 0 {
+		if sees, err := a.desk.SeesRequests(a.r.Context(), a.group); err == nil && sees {
+			frame.Tabs = tabs(a.group, a.r.URL.Path, true)
+		}
+	}
+	c.write(a.w, status, doc, frame)
 }
 
 // write answers with a page that is rendered as a whole before the status is written.

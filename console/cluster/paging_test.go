@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -122,8 +123,11 @@ func TestManyKeys(t *testing.T) {
 		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
 	}
 	sent := &lists{}
-	server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 		sent.saw(r)
+		if r.Header.Get("Accept-Encoding") != "" {
+			t.Error("answers would be compressed, and cost more processor time")
+		}
 		to.Header().Set("Content-Type", "application/json")
 		var answer any
 		switch {
@@ -138,7 +142,9 @@ func TestManyKeys(t *testing.T) {
 		_ = json.NewEncoder(to).Encode(answer) // who has gone reads nothing
 	}))
 	t.Cleanup(server.Close)
-	desk, err := cluster.New(person.New("jane", nil, &rest.Config{Host: server.URL}), cluster.Options{Now: time.Now})
+	desk, err := cluster.New(person.New("jane", nil, &rest.Config{
+		Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})},
+	}), cluster.Options{Now: time.Now})
 	g.Expect(err).NotTo(HaveOccurred())
 	group := place.Group{Namespace: "team", Name: "acme"}
 

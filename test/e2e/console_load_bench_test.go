@@ -241,7 +241,7 @@ func (l *consoleRun) step(v *visitor, n int, before string) (kind string, open f
 	return kind, l.page(v, kind)
 }
 
-// click goes from page to page until ctx ends, and now and then sends the requests of the page without the console.
+// click goes from page to page until ctx ends, and from time to time sends the requests of the page without the console.
 func (l *consoleRun) click(ctx context.Context, v *visitor, number int) {
 	text := ""
 	for n := number; ; n++ {

@@ -61,7 +61,6 @@ func New(of *person.Person, options Options) (*Desk, error) {
 	config := of.Config()
 	config.QPS, config.Burst, config.RateLimiter, config.Timeout, config.UserAgent = qps, burst, nil, timeout, "keyward-console"
 	config.WarningHandlerWithContext = rest.NoWarnings{}
-	config.DisableCompression = true // the API server is near, and lists would take more processor time on both sides
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return bounded{next} })
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {

@@ -207,6 +207,7 @@ func (w *world) authority() ([]byte, error) {
 	return os.ReadFile(w.config.CAFile)
 }
 
+// continues finds where a list goes on, at its end: lists of custom resources are written in the order of the names of their fields.
 var continues = regexp.MustCompile(`"continue":"([^"]+)"`)
 
 // do sends one request, and reads the answer without decoding it. It returns where a list goes on.
@@ -226,7 +227,7 @@ func (d *direct) do(ctx context.Context, method, path, body string, wanted int) 
 	if err == nil && response.StatusCode != wanted {
 		err = fmt.Errorf("%s %s answers %s", method, path, response.Status)
 	}
-	if parts := continues.FindSubmatch(text[:min(len(text), 4096)]); parts != nil {
+	if parts := continues.FindSubmatch(text[max(0, len(text)-4096):]); parts != nil {
 		next = string(parts[1])
 	}
 	return next, err

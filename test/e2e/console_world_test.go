@@ -84,12 +84,13 @@ type console struct {
 	dir, pages      string
 	health, metrics string
 	origin          string
+	environment     []string // beside that of the test
 }
 
 // startConsole starts a console, which lasts as long as the test. Each has limits of sign-ins of its own.
-func (w *world) startConsole(t testing.TB) *console {
+func (w *world) startConsole(t testing.TB, environment ...string) *console {
 	t.Helper()
-	c := &console{t: t, world: w, dir: t.TempDir()}
+	c := &console{t: t, world: w, dir: t.TempDir(), environment: environment}
 	for _, address := range []*string{&c.pages, &c.health, &c.metrics} {
 		var err error
 		if *address, err = ports.Free(); err != nil {
@@ -99,12 +100,9 @@ func (w *world) startConsole(t testing.TB) *console {
 	c.origin = "https://" + consoleHost + c.pages[len("127.0.0.1"):]
 	secret := make([]byte, keyring.Bytes)
 	_, _ = rand.Read(secret) // never fails
-	authority := w.config.CAData
-	var err error
-	if len(authority) == 0 {
-		if authority, err = os.ReadFile(w.config.CAFile); err != nil {
-			t.Fatal(err)
-		}
+	authority, err := w.authority()
+	if err != nil {
+		t.Fatal(err)
 	}
 	certificate, key, err := cert.GenerateSelfSignedCertKey(consoleHost, nil, nil)
 	if err != nil {
@@ -125,7 +123,7 @@ func (w *world) startConsole(t testing.TB) *console {
 func (c *console) start() {
 	c.t.Helper()
 	var err error
-	c.process, err = startProcess(c.world.path("logs"), "console", nil, bin("e2e", "keyward-console"),
+	c.process, err = startProcess(c.world.path("logs"), "console", c.environment, bin("e2e", "keyward-console"),
 		"--origin="+c.origin, "--keys-dir="+filepath.Join(c.dir, "keys"),
 		"--tls-cert="+filepath.Join(c.dir, "tls.crt"), "--tls-key="+filepath.Join(c.dir, "tls.key"),
 		"--api-server="+c.world.config.Host, "--api-server-ca-file="+filepath.Join(c.dir, caFile), "--allow-service-accounts",

@@ -1,0 +1,196 @@
+package cluster_test
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/console/cluster"
+	"github.com/keyward-dev/keyward/console/person"
+	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/web"
+	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/role"
+)
+
+// The bounds of one page of a list of keys.
+const (
+	mostRequests   = 10
+	mostPerRequest = 100
+)
+
+// lists are the requests for lists of keys that were sent.
+type lists struct {
+	mu     sync.Mutex
+	limits []int
+}
+
+// saw notes a request, if it is one for a list of keys.
+func (l *lists) saw(r *http.Request) {
+	if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/apikeys") {
+		return
+	}
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit")) // 0: without one
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = append(l.limits, limit)
+}
+
+// take returns the limits of the requests since the last call.
+func (l *lists) take() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limits := l.limits
+	l.limits = nil
+	return limits
+}
+
+// bounded fails the test unless the requests for one page are within the bounds.
+func (l *lists) bounded(t Gomega) []int {
+	limits := l.take()
+	t.Expect(len(limits)).To(BeNumerically("<=", mostRequests))
+	for _, limit := range limits {
+		t.Expect(limit).To(And(BeNumerically(">", 0), BeNumerically("<=", mostPerRequest)))
+	}
+	return limits
+}
+
+type watched struct {
+	http.RoundTripper
+
+	lists *lists
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.lists.saw(r)
+	return w.RoundTripper.RoundTrip(r)
+}
+
+var _ = Describe("A list of keys", func() {
+	It("asks the API server for a bounded part at a time", func(ctx SpecContext) {
+		w := testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
+		for i := range 220 {
+			w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = fmt.Sprintf("key-%03d", i) })
+		}
+		join(ctx, w, role.Viewer)
+		sent := &lists{}
+		config := rest.CopyConfig(testenv.Config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: w.Namespace + ":" + string(role.Viewer), Groups: []string{"system:authenticated"}}
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return watched{next, sent} })
+		desk, err := cluster.New(person.New("viewer", nil, config), cluster.Options{Now: w.Clock.Now})
+		Expect(err).NotTo(HaveOccurred())
+
+		first, err := desk.Keys(ctx, acme(w), web.ListQuery{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(first.Keys).To(HaveLen(100))
+		Expect(sent.take()).To(Equal([]int{100}))
+		second, err := desk.Keys(ctx, acme(w), queryOf(first.Next))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(second.Keys).To(HaveLen(100))
+		Expect(sent.take()).To(Equal([]int{100}))
+
+		found, err := desk.Keys(ctx, acme(w), web.ListQuery{Search: "key-21"})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(found.Keys).To(HaveLen(10))
+		Expect(sent.bounded(NewWithT(GinkgoT()))).To(HaveLen(3))
+	})
+})
+
+// TestManyKeys looks for a key among 5,000 of a Group. An API server that has nothing else says how many objects it was asked for.
+func TestManyKeys(t *testing.T) {
+	const all = 5_000
+	g := NewWithT(t)
+	keys := make([]v1alpha1.ApiKey, all)
+	for i := range keys {
+		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
+	}
+	sent := &lists{}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		sent.saw(r)
+		to.Header().Set("Content-Type", "application/json")
+		var answer any
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/groups/acme"):
+			answer = &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "acme"}}
+		case strings.HasSuffix(r.URL.Path, "/apikeys"):
+			answer = part(keys, r)
+		default:
+			answer = &authorizationv1.SelfSubjectAccessReview{}
+			to.WriteHeader(http.StatusCreated)
+		}
+		_ = json.NewEncoder(to).Encode(answer) // who has gone reads nothing
+	}))
+	t.Cleanup(server.Close)
+	desk, err := cluster.New(person.New("jane", nil, &rest.Config{
+		Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})},
+	}), cluster.Options{Now: time.Now})
+	g.Expect(err).NotTo(HaveOccurred())
+	group := place.Group{Namespace: "team", Name: "acme"}
+
+	// What is found leaves less room on its page, and fewer are asked for.
+	for search, pages := range map[string]int{"": 50, "key-0042": 6, "key-4999": 6, "no-such": 5} {
+		var names []string
+		query, seen := web.ListQuery{Search: search}, 0
+		for {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			shown, err := desk.Keys(t.Context(), group, query)
+			runtime.ReadMemStats(&after)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(len(shown.Keys)).To(BeNumerically("<=", 100))
+			g.Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 64<<20), "with what the server of the test allocates")
+			sent.bounded(g)
+			for _, key := range shown.Keys {
+				names = append(names, key.Name)
+			}
+			if seen++; shown.Next == "" {
+				break
+			}
+			link, err := url.Parse(shown.Next)
+			g.Expect(err).NotTo(HaveOccurred())
+			query = web.ListQuery{Search: link.Query().Get("search"), After: link.Query().Get("after")}
+		}
+		g.Expect(seen).To(BeNumerically("<=", pages), "%q", search)
+		switch search {
+		case "":
+			g.Expect(names).To(HaveLen(all))
+		case "no-such":
+			g.Expect(names).To(BeEmpty())
+		default:
+			g.Expect(names).To(Equal([]string{search}))
+		}
+	}
+}
+
+// part is what an API server answers to a request for a part of a list.
+func part(keys []v1alpha1.ApiKey, r *http.Request) *v1alpha1.ApiKeyList {
+	from, _ := strconv.Atoi(r.URL.Query().Get("continue")) // none is the beginning
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	to := len(keys)
+	if limit > 0 {
+		to = min(to, from+limit)
+	}
+	list := &v1alpha1.ApiKeyList{Items: keys[from:to]}
+	if to < len(keys) {
+		list.Continue = strconv.Itoa(to)
+	}
+	return list
+}

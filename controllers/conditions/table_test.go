@@ -118,6 +118,9 @@ func TestReasonsAreConstants(t *testing.T) {
 			if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
+			if strings.HasSuffix(path, "internal/groupevent/catalogue.go") {
+				return nil // the examples of events have reasons that people gave
+			}
 			files := token.NewFileSet()
 			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
 			if err != nil {

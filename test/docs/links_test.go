@@ -14,7 +14,7 @@ import (
 )
 
 // skipped are directories that hold nothing of the repository's own.
-var skipped = []string{".git", ".local", "bin", "node_modules"}
+var skipped = []string{".git", ".local", "bin", "dist", "node_modules"}
 
 // files returns the paths, relative to the root, of all files of the repository with the given ending.
 func files(t *testing.T, ending string) (names []string) {

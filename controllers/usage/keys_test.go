@@ -3,6 +3,7 @@ package usage_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,7 +213,7 @@ func (s *keyServer) connect(tracker *usage.Tracker) {
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.KeyReport{Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.KeyReport{Keys: slices.Collect(s.Keys(whole))})
 }
 
 func (n *keyNetwork) use(s *keyServer) {

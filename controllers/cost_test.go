@@ -153,8 +153,7 @@ func review(operation admissionv1.Operation, kind string, old, object client.Obj
 func within(bound, is cost.Cost, what string) {
 	GinkgoHelper()
 	AddReportEntry(what, fmt.Sprintf("%d KiB, %v", is.Allocated>>10, is.Worked), ReportEntryVisibilityFailureOrVerbose)
-	Expect(is.Allocated).To(BeNumerically("<=", bound.Allocated), what)
-	Expect(is.Worked).To(BeNumerically("<=", bound.Worked), what)
+	Expect(is.Within(bound)).To(BeTrue(), "%s: %+v", what, is)
 }
 
 var _ = Describe("The cost", func() {

@@ -56,6 +56,11 @@ func requests(event string) []Reason {
 		v1alpha1.ReasonTooManyRequests, v1alpha1.ReasonNameTaken, v1alpha1.ReasonKeyDeleted, v1alpha1.ReasonKeyRefused)
 }
 
+// OnlyOfRequests reports whether only KeyRequests have the reason.
+func OnlyOfRequests(reason string) bool {
+	return slices.ContainsFunc(requests(silent), func(r Reason) bool { return r.Name == reason })
+}
+
 // problems are the reasons for which an object waits for somebody, with the type of their event: Ready,
 // Accepted and Stalled have them, and only one of the three sends it.
 func problems(event string) []Reason {

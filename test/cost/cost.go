@@ -38,19 +38,23 @@ const attempts = 5
 // nominal is what the reference takes where a bound of processor time is meant as it is written.
 const nominal = 2 * time.Millisecond
 
-// Within returns the least cost of f, and reports whether it is within the bound. The bound of processor time is that of a
-// machine on which the reference takes 2 ms; on a slower one, or with the race detector, f may take longer by as much as the
-// reference does at the same moment. If f takes too long it is called again, up to five times in all, because caches may have
-// been cold or the machine busy; f must allow that.
+// Within returns the least cost of f, and reports whether it is within the bound. If f takes too long it is called again, up to five times in
+// all, because caches may have been cold or the machine busy; f must allow that.
 func Within(bound Cost, f func()) (Cost, bool) {
 	is := Of(f)
 	for range attempts - 1 {
-		if is.Worked <= bound.Worked || float64(is.Worked) <= float64(bound.Worked)*slowness() {
+		if is.Within(bound) || is.Allocated > bound.Allocated {
 			break
 		}
 		is.Worked = min(is.Worked, Of(f).Worked)
 	}
-	return is, is.Allocated <= bound.Allocated && float64(is.Worked) <= float64(bound.Worked)*slowness()
+	return is, is.Within(bound)
+}
+
+// Within reports whether the cost is within the bound. The bound of processor time is that of a machine on which the reference takes 2 ms; on a
+// slower one, or with the race detector, a function may take longer by as much as the reference does now.
+func (c Cost) Within(bound Cost) bool {
+	return c.Allocated <= bound.Allocated && (c.Worked <= bound.Worked || float64(c.Worked) <= float64(bound.Worked)*slowness())
 }
 
 // slowness returns how much longer than nominal the reference takes, at least 1.

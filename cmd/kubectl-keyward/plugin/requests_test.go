@@ -202,7 +202,7 @@ func TestRequestsOfWhoMayNotDecide(t *testing.T) {
 
 // TestADecisionIsAboutWhatWasRead: a review that changed after it was read is not decided about.
 func TestADecisionIsAboutWhatWasRead(t *testing.T) {
-	group, asks := owned(t, "meanwhile")
+	group, asks := owned(t, "changing")
 	review := asked(t, group, asks, "web", at(-day), plainly)
 	stale := review.DeepCopy()
 	review.Labels = map[string]string{"team": "web"}
@@ -211,7 +211,7 @@ func TestADecisionIsAboutWhatWasRead(t *testing.T) {
 	}
 	var out strings.Builder
 	a := &app{streams: genericiooptions.IOStreams{Out: &out, ErrOut: &out}, now: time.Now}
-	s := &session{WithWatch: admin, namespace: "meanwhile"}
+	s := &session{WithWatch: admin, namespace: "changing"}
 	err := a.decide(t.Context(), s, stale, "approve", &deciding{verdict: v1alpha1.VerdictApproved})
 	if line, code := explainError(err); !apierrors.IsConflict(err) || code != ExitError || !strings.Contains(line, "try again") || out.Len() > 0 {
 		t.Errorf("%v: %s", err, out.String())

@@ -59,7 +59,13 @@ func (c Cost) Within(bound Cost) bool {
 
 // slowness returns how much longer than nominal the reference takes, at least 1.
 func slowness() float64 {
-	return max(1, float64(min(Of(reference).Worked, Of(reference).Worked))/float64(nominal))
+	const times = 3
+	is := Of(func() {
+		for range times {
+			reference()
+		}
+	})
+	return max(1, float64(is.Worked)/times/float64(nominal))
 }
 
 // reference is work like that of a parser: it looks at bytes, and allocates.

@@ -17,8 +17,9 @@ func TestSinksAreRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		if len(read.Sinks) != 2 || read.Sinks[0].Name != "siem" || !read.Sinks[0].Wants("dev.keyward.key.rotated.v1") ||
-			read.Sinks[0].SecretFile != "/var/run/keyward/sinks/siem" || read.Sinks[1].Type != config.Stdout {
+		if len(read.Sinks) != 3 || read.Sinks[0].Name != "siem" || !read.Sinks[0].Wants("dev.keyward.key.rotated.v1") ||
+			read.Sinks[0].SecretFile != "/var/run/keyward/sinks/siem" ||
+			read.Sinks[1].SecretRef != (config.SecretRef{Name: "keyward-soc", Key: "signing"}) || read.Sinks[2].Type != config.Stdout {
 			t.Errorf("%+v", read.Sinks)
 		}
 		return

@@ -106,7 +106,7 @@ func TestRequestedKey(t *testing.T) {
 	w.awaitGone(review.Name, &v1alpha1.KeyRequestReview{})
 	shop.awaitGone(name, &v1alpha1.ApiKey{})
 	shop.awaitGone(name, &corev1.Secret{})
-	v.requires(t, key, "key_revoked")
+	v.awaits(key, "key_unknown")
 	w.awaitActors(map[groupevent.Type]string{
 		groupevent.TypeRequestCreated: "joe", groupevent.TypeRequestApproved: "olga", groupevent.TypeRequestWithdrawn: "olga",
 	})

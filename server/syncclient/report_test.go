@@ -11,6 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/usage"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 // sent is a stream that counts what is sent on it, and how much heap is in use meanwhile.
@@ -27,15 +28,8 @@ func (s *sent) Send(request *syncv1.SyncRequest) error {
 	if request.GetVersions().GetThroughMs() != 0 {
 		s.complete++
 	}
-	s.most = max(s.most, inUse())
+	s.most = max(s.most, cost.InUse())
 	return nil
-}
-
-func inUse() uint64 {
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
 }
 
 // TestReportsOfManyKeysTakeLittleMemory: a report of many keys is not in memory as a whole.
@@ -50,7 +44,7 @@ func TestReportsOfManyKeysTakeLittleMemory(t *testing.T) {
 	}
 	stream := &sent{}
 	r := &reporter{stream: stream}
-	before := inUse()
+	before := cost.InUse()
 	if err := r.keys(recorder.Keys(true)); err != nil {
 		t.Fatal(err)
 	}

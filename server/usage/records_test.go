@@ -12,6 +12,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 func TestSizesOfRecords(t *testing.T) {
@@ -52,16 +53,10 @@ func TestAReportOfManyKeysTakesLittleMemory(t *testing.T) {
 	for i := range keys {
 		r.Count(fmt.Sprintf("k%016x", i), "tenants/acme", uint64(1+i%1000), start)
 	}
-	inUse := func() uint64 {
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		return stats.HeapAlloc
-	}
-	before, most, looked := inUse(), uint64(0), 0
+	before, most, looked := cost.InUse(), uint64(0), 0
 	reported, total := r.Report(func(string, string) bool {
 		if looked++; looked%5000 == 0 {
-			most = max(most, inUse())
+			most = max(most, cost.InUse())
 		}
 		return true
 	}, limit)

@@ -32,6 +32,14 @@ func Of(f func()) Cost {
 	return Cost{Allocated: after.TotalAlloc - before.TotalAlloc, Worked: took}
 }
 
+// InUse returns how many bytes of the heap are in use, after a garbage collection.
+func InUse() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
 // attempts is how often f is measured before it is said to take too long.
 const attempts = 5
 

@@ -33,6 +33,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
+	"github.com/keyward-dev/keyward/controllers/grouplog"
 	"github.com/keyward-dev/keyward/controllers/keyrequest"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
@@ -177,10 +178,11 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, err
 	}
-	if err := addLogs(mgr, sessions, counted, options); err != nil {
+	log, err := addLogs(mgr, sessions, counted, options)
+	if err != nil {
 		return nil, err
 	}
-	if err := addControllers(ctx, mgr, hub, tracker, seals, counted, options); err != nil {
+	if err := addControllers(ctx, mgr, hub, tracker, seals, counted, log, options); err != nil {
 		return nil, err
 	}
 	if err := addSync(mgr, hub, tracker, counted, seals, options, certificate); err != nil {
@@ -230,7 +232,7 @@ func eventRecorder(ctx context.Context, mgr ctrl.Manager) events.EventRecorder {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper,
-	counted *counting, options Options,
+	counted *counting, log *grouplog.Writer, options Options,
 ) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
@@ -244,14 +246,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers,
-			LastUsedResolution: options.LastUsedResolution, Quotas: counted.keys,
+			LastUsedResolution: options.LastUsedResolution, Quotas: counted.keys, Log: log,
 		},
 		&group.Reconciler{
 			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: counted.totals,
 			APIReader: mgr.GetAPIReader(), Ring: sealingRing(options.SealedContextKeys),
 		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
-		&keyrequest.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder, Clock: clock.RealClock{}},
+		&keyrequest.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder, Clock: clock.RealClock{}, Log: log},
 		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
 	for _, reconciler := range reconcilers {

@@ -41,6 +41,12 @@ const conflictRetry = 5 * time.Second
 
 var errStale = errors.New("the version was recorded already")
 
+// Log is the log of what happens to keys, which is made from ApiKeys.
+type Log interface {
+	// MayGo reports whether a deleted object is not needed for the log any more. It is within a minute.
+	MayGo(ctx context.Context, object client.Object) bool
+}
+
 // Reconciler reconciles ApiKeys.
 type Reconciler struct {
 	Client client.Client
@@ -56,6 +62,8 @@ type Reconciler struct {
 	Tiers    *tier.Catalogue
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Log keeps deleted ApiKeys until it has their events; with nil, there is no log.
+	Log Log
 	// Random is the source of keys: crypto/rand.Reader.
 	Random io.Reader
 	// LastUsedResolution is by how much the last use of a version must have advanced to be written.

@@ -23,6 +23,9 @@ import (
 // server stays connected.
 const deletionPatience = time.Minute
 
+// logRetry is how soon a deletion looks again whether the log has its events.
+const logRetry = 300 * time.Millisecond
+
 // finalize removes the finalizer of a deleted ApiKey when every validation server refuses its key. The servers were
 // notified by the deletion itself, which was published with its watch event. Errors of reading or writing never block a
 // deletion for good: they are retried for as long as servers are waited for.
@@ -64,6 +67,9 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 			return ctrl.Result{RequeueAfter: min(left, conflictRetry)}, nil
 		}
 		log.Error(err, "A deleted ApiKey is released; garbage collection deletes its Secret")
+	}
+	if r.Log != nil && !r.Log.MayGo(ctx, key) {
+		return ctrl.Result{RequeueAfter: logRetry}, nil
 	}
 	before := key.DeepCopy()
 	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)

@@ -51,8 +51,8 @@ type chain struct {
 	missed bool
 	// stale reports that another manager has written to the log, so that it has to be read again.
 	stale bool
-	// deleted reports that the Group is deleted.
-	deleted bool
+	// deleted reports that the Group is deleted, and terminating that nothing can be written in its namespace, which ends.
+	deleted, terminating bool
 	// servers, refused and rejecting are what the log says about validation servers, refused requests, and rejected records.
 	servers   servers
 	refused   refusedDays
@@ -130,7 +130,7 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 	for _, event := range c.unknown(events) {
 		of := idOf(event.ID)
 		_, waits := c.waiting[of]
-		if waits || c.deleted || !event.Time.After(after) || c.isPruned(&event) {
+		if waits || !c.takes(&event, after) {
 			continue
 		}
 		deletion := strings.HasSuffix(event.Type.Short(), ".deleted") || event.Type == groupevent.TypeRequestEnded
@@ -146,6 +146,11 @@ func (c *chain) add(events []groupevent.Event, after time.Time) bool {
 		c.consider(&event)
 	}
 	return added
+}
+
+// takes reports whether the log is to have an event that it does not have.
+func (c *chain) takes(event *groupevent.Event, after time.Time) bool {
+	return !c.deleted && !c.terminating && event.Time.After(after) && !c.isPruned(event)
 }
 
 // unknown returns the events that the log does not have.

@@ -76,6 +76,7 @@ type Writer struct {
 	complete bool
 	// appended notifies readers.
 	appended signal
+	held     held
 }
 
 // NeedLeaderElection is true: only the leader writes.
@@ -120,6 +121,7 @@ func (w *Writer) lookAround(ctx context.Context) {
 	for hour := true; ; {
 		if hour {
 			w.Prune(ctx)
+			w.held.prune(w.Clock.Now().Add(-pruneEvery))
 			if err := w.LookAtRefusals(ctx); err != nil && ctx.Err() == nil {
 				ctrl.LoggerFrom(ctx).Error(err, "Refused requests are not in the logs of Groups for now")
 			}
@@ -223,7 +225,7 @@ func (w *Writer) Flush(ctx context.Context, uid types.UID) error {
 		err := w.append(ctx, c)
 		switch {
 		case denial.IsTerminating(err):
-			c.pending, c.waiting = nil, map[id]struct{}{} // the log ends with its namespace
+			c.pending, c.waiting, c.terminating = nil, map[id]struct{}{}, true // the log ends with its namespace
 		case err != nil:
 			c.stale = true // whether it was written is not known
 			return err

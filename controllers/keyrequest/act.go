@@ -20,7 +20,11 @@ func (r *Reconciler) act(ctx context.Context, facts *keyrequest.Facts, outcome *
 			return fmt.Errorf("creating the review of a request: %w", err)
 		}
 	case keyrequest.DeleteReview:
-		return r.deleteReview(ctx, facts.Review)
+		deleted, err := r.deleteReview(ctx, facts.Review)
+		if err == nil && !deleted {
+			outcome.Again = facts.Now.Add(logRetry)
+		}
+		return err
 	case keyrequest.Decide:
 		before := facts.Review.DeepCopy()
 		facts.Review.Spec.Decision = outcome.Decision
@@ -61,11 +65,14 @@ func (r *Reconciler) revoke(ctx context.Context, key *v1alpha1.ApiKey) error {
 	return nil
 }
 
-// deleteReview deletes a review, unless somebody has decided meanwhile.
-func (r *Reconciler) deleteReview(ctx context.Context, review *v1alpha1.KeyRequestReview) error {
+// deleteReview deletes a review, unless somebody has decided meanwhile, or the log still needs it: then it has to be called again.
+func (r *Reconciler) deleteReview(ctx context.Context, review *v1alpha1.KeyRequestReview) (deleted bool, err error) {
+	if r.Log != nil && !r.Log.MayGo(ctx, review) {
+		return false, nil
+	}
 	precondition := client.Preconditions(metav1.Preconditions{UID: &review.UID, ResourceVersion: &review.ResourceVersion})
 	if err := r.Client.Delete(ctx, review, precondition); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting the review of a request: %w", err)
+		return false, fmt.Errorf("deleting the review of a request: %w", err)
 	}
-	return nil
+	return true, nil
 }

@@ -29,7 +29,18 @@ type Reconciler struct {
 	Live     client.Reader
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Log keeps reviews until it has their events; with nil, there is no log.
+	Log Log
 }
+
+// Log is the log of who has requested keys, and who has decided about that, which is made from reviews.
+type Log interface {
+	// MayGo reports whether an object that is to be deleted is not needed for the log any more. It is within a minute.
+	MayGo(ctx context.Context, object client.Object) bool
+}
+
+// logRetry is how soon to look again whether the log has the events of a review.
+const logRetry = 300 * time.Millisecond
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=keyrequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=keyward.dev,resources=keyrequests/status,verbs=patch
@@ -49,11 +60,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		object = nil
 	}
-	if err := r.forget(ctx, request.NamespacedName, object); err != nil {
+	kept, err := r.forget(ctx, request.NamespacedName, object)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if object == nil || object.DeletionTimestamp != nil {
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: kept}, nil
 	}
 	facts, err := r.facts(ctx, object)
 	if err != nil {
@@ -75,7 +87,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: r.until(outcome)}, nil
+	return ctrl.Result{RequeueAfter: sooner(kept, r.until(outcome))}, nil
+}
+
+// sooner returns the shorter one of two durations, of which 0 is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }
 
 // until returns how soon to look again.
@@ -87,11 +107,11 @@ func (r *Reconciler) until(outcome keyrequest.Outcome) time.Duration {
 }
 
 // forget deletes reviews of requests that had the name and do not exist any more. Only the API server knows that: this process may not
-// watch the namespace, or not have the request yet.
-func (r *Reconciler) forget(ctx context.Context, name types.NamespacedName, request *v1alpha1.KeyRequest) error {
+// watch the namespace, or not have the request yet. If the log still needs one of them, forget returns how soon to try again.
+func (r *Reconciler) forget(ctx context.Context, name types.NamespacedName, request *v1alpha1.KeyRequest) (again time.Duration, err error) {
 	var reviews v1alpha1.KeyRequestReviewList
 	if err := r.Client.List(ctx, &reviews, client.MatchingFields{cache.ByRequest: name.String()}); err != nil {
-		return fmt.Errorf("listing the reviews of a request: %w", err)
+		return 0, fmt.Errorf("listing the reviews of a request: %w", err)
 	}
 	for i := range reviews.Items {
 		review := &reviews.Items[i]
@@ -101,30 +121,34 @@ func (r *Reconciler) forget(ctx context.Context, name types.NamespacedName, requ
 		live := &v1alpha1.KeyRequest{}
 		err := r.Live.Get(ctx, name, live)
 		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("reading KeyRequest %s: %w", name, err)
+			return 0, fmt.Errorf("reading KeyRequest %s: %w", name, err)
 		}
 		if err == nil && live.UID == review.Spec.Request.UID {
 			continue
 		}
 		facts := &keyrequest.Facts{Review: review, Now: r.Clock.Now()}
 		if facts.Key, err = r.key(ctx, name); err != nil {
-			return err
+			return 0, err
 		}
 		outcome := keyrequest.Next(facts)
 		if outcome.Action == keyrequest.Revoke {
 			if err := r.revoke(ctx, facts.Key); err != nil {
-				return err
+				return 0, err
 			}
 			facts.Key = nil
 			outcome = keyrequest.Next(facts)
 		}
 		if outcome.Action == keyrequest.DeleteReview {
-			if err := r.deleteReview(ctx, review); err != nil {
-				return err
+			deleted, err := r.deleteReview(ctx, review)
+			if err != nil {
+				return 0, err
+			}
+			if !deleted {
+				again = logRetry
 			}
 		}
 	}
-	return nil
+	return again, nil
 }
 
 // facts gathers what is known of a request.

@@ -45,6 +45,8 @@ type World struct {
 	Tiers     *tier.Catalogue
 	// Totals has what is used of Groups, for ReconcileGroup; nil if nothing is.
 	Totals *totals.Board
+	// Log keeps reviews of requests until it has their events, for ReconcileRequest; nil if there is no log.
+	Log keyrequest.Log
 	// Ring has the keys that seal contexts, for ReconcileGroup; nil if there are none.
 	Ring func() (*sealedcontext.Ring, error)
 }
@@ -107,7 +109,7 @@ func (w *World) ReconcileAllowlist(ctx context.Context, name string) error {
 
 // ReconcileRequest reconciles the KeyRequest once.
 func (w *World) ReconcileRequest(ctx context.Context, name string) (reconcile.Result, error) {
-	r := &keyrequest.Reconciler{Client: Manager.GetClient(), Live: Manager.GetAPIReader(), Recorder: w.Recorder, Clock: w.Clock}
+	r := &keyrequest.Reconciler{Client: Manager.GetClient(), Live: Manager.GetAPIReader(), Recorder: w.Recorder, Clock: w.Clock, Log: w.Log}
 	return r.Reconcile(ctx, w.Request(name))
 }
 

@@ -191,8 +191,9 @@ func (c *Config) syncFlags(flags *flag.FlagSet, hostname string) {
 
 	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second,
 		"how `often` to report usage to the manager, at least 1s (default 10s)")
-	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 20*time.Second,
-		"how `long` to wait after SIGTERM, when all requests are finished, for the manager to record the usage (default 20s)")
+	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 30*time.Second,
+		"how `long` to wait after SIGTERM, when all requests are finished, for the manager to record the usage; a leader that crashed "+
+			"is replaced within 20s (default 30s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "",
 		"`directory` in which the snapshot survives restarts; it contains no keys, but digests, the secret of imported ones, and the secrets of "+
 			"keys that sign URLs")

@@ -178,7 +178,7 @@ func (r *quotaRun) addValidator() {
 	r.named++
 	v := r.startValidator(validatorSetup{
 		instance: fmt.Sprintf("validator-%d", r.named),
-		flags:    []string{"--log-level=info", "--usage-interval=1s", "--namespace=" + r.namespace},
+		flags:    []string{"--log-level=info", "--usage-interval=1s", "--usage-timeout=" + patience.String(), "--namespace=" + r.namespace},
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,18 +2,13 @@ package billing_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,55 +22,45 @@ import (
 	"github.com/keyward-dev/keyward/controllers/sinks"
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/sinks/sender"
+	"github.com/keyward-dev/keyward/test/killed"
 )
 
-// The environment of a leader that is killed.
-const (
-	envDir   = "KEYWARD_BILLING_TEST_DIR"
-	envRound = "KEYWARD_BILLING_TEST_ROUND"
-	envPoint = "KEYWARD_BILLING_TEST_POINT"
-	envHit   = "KEYWARD_BILLING_TEST_HIT"
-	envURLs  = "KEYWARD_BILLING_TEST_URLS"
-)
+// task is what a leader does until it is killed: the hour to close, and the receivers.
+type task struct {
+	Dir   string
+	Round int
+	URLs  map[config.Type]string
+}
 
 // points are the steps at which a leader is killed.
 var points = []string{"before-window", "after-window", "before-send", "after-send", "before-acknowledgement", "after-acknowledgement"}
 
 const rounds = 30
 
-func TestMain(m *testing.M) {
-	if os.Getenv(envDir) != "" {
-		if err := leader(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(killed.Main(m, leader)) }
 
 // TestKilled: a leader is killed as kill -9 does at each step, 30 times. Receivers that deduplicate as each engine says end with exactly
 // what the ledger has.
 func TestKilled(t *testing.T) {
 	e, dir := newEngines(t), t.TempDir()
-	killed := map[string]int{}
+	at := map[string]int{}
 	for round := range rounds {
 		point := points[round%len(points)]
 		hit := 1 + (round/len(points))%3
 		if strings.HasSuffix(point, "-window") {
 			hit = 1 // a leader closes one window here
 		}
-		if runLeader(t, e, dir, round, point, hit) {
-			killed[point]++
+		if killed.Run(t, task{dir, round, e.urls()}, point, hit) {
+			at[point]++
 		}
 	}
-	t.Logf("killed: %v; dropped as repeated: %v", killed, e.repeated())
+	t.Logf("killed: %v; dropped as repeated: %v", at, e.repeated())
 	for _, point := range points {
-		if killed[point] == 0 {
+		if at[point] == 0 {
 			t.Errorf("no leader was killed at %s", point)
 		}
 	}
-	if runLeader(t, e, dir, rounds, "", 0) {
+	if killed.Run(t, task{dir, rounds, e.urls()}, "", 0) {
 		t.Fatal("the last leader was killed")
 	}
 	total := ledger(rounds)
@@ -96,64 +81,20 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func runLeader(t *testing.T, e *engines, dir string, round int, point string, hit int) (killed bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	urls, err := json.Marshal(e.urls())
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(ctx, os.Args[0])
-	command.Env = append(os.Environ(), envDir+"="+dir, envRound+"="+strconv.Itoa(round), envPoint+"="+point, envHit+"="+strconv.Itoa(hit),
-		envURLs+"="+string(urls))
-	output, err := command.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && ctx.Err() == nil {
-			return true
-		}
-	}
-	if err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
-	return false
-}
-
-// failing kills this process at a step, when it is reached for the given time.
-type failing struct {
-	name string
-	hit  int
-}
-
-func (f *failing) here(name string) {
-	if name != f.name {
-		return
-	}
-	if f.hit--; f.hit == 0 {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
-	}
-}
-
 // files keeps an outbox in a file.
 type files struct {
 	path  string
-	point *failing
+	point *killed.Point
 	was   int // windows that waited
 }
 
 func (f *files) List(context.Context) ([]*v1alpha1.BillingOutbox, error) {
-	text, err := os.ReadFile(f.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	o := &v1alpha1.BillingOutbox{}
+	if exists, err := killed.Read(f.path, o); !exists || err != nil {
 		return nil, err
 	}
-	o := &v1alpha1.BillingOutbox{}
 	f.was = len(o.Spec.Windows)
-	return []*v1alpha1.BillingOutbox{o}, json.Unmarshal(text, o)
+	return []*v1alpha1.BillingOutbox{o}, nil
 }
 
 func (f *files) Get(ctx context.Context, _ string) (*v1alpha1.BillingOutbox, error) {
@@ -170,33 +111,13 @@ func (f *files) Write(_ context.Context, o *v1alpha1.BillingOutbox) error {
 		step = "window"
 	}
 	f.was = len(o.Spec.Windows)
-	f.point.here("before-" + step)
-	text, err := json.Marshal(o)
-	if err == nil {
-		err = os.WriteFile(f.path+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(f.path+".new", f.path)
-	}
-	f.point.here("after-" + step)
+	f.point.Here("before-" + step)
+	err := killed.Replace(f.path, o)
+	f.point.Here("after-" + step)
 	return err
 }
 
 func (f *files) Delete(context.Context, *v1alpha1.BillingOutbox) error { return os.Remove(f.path) }
-
-type killedSender struct {
-	sinks.Sender
-	point *failing
-}
-
-func (k *killedSender) Send(ctx context.Context, records []sinks.Record) (int, error) {
-	k.point.here("before-send")
-	rejected, err := k.Sender.Send(ctx, records)
-	if err == nil {
-		k.point.here("after-send")
-	}
-	return rejected, err
-}
 
 // hurried is a clock of an hour of usage, on which timers and tickers are early.
 type hurried struct {
@@ -211,34 +132,21 @@ func (h hurried) Since(t time.Time) time.Duration        { return h.at.Sub(t) }
 func (h hurried) After(d time.Duration) <-chan time.Time { return h.RealClock.After(d / 1000) }
 
 // leader is the process that is killed. It ends on its own when all receivers have everything.
-func leader() error {
-	round, err := strconv.Atoi(os.Getenv(envRound))
-	if err != nil {
-		return err
-	}
-	hit, err := strconv.Atoi(os.Getenv(envHit))
-	if err != nil {
-		return err
-	}
-	urls := map[config.Type]string{}
-	if err := json.Unmarshal([]byte(os.Getenv(envURLs)), &urls); err != nil {
-		return err
-	}
-	point := &failing{os.Getenv(envPoint), hit}
-	at := begin.Add(time.Duration(round+1)*time.Hour + 6*time.Minute)
+func leader(of task, point *killed.Point) error {
+	at := begin.Add(time.Duration(of.Round+1)*time.Hour + 6*time.Minute)
 	clk := hurried{at: at}
 	var names []string
 	runner := &sinks.Runner{Clock: clk, Log: logr.Discard(), Unmeasured: true}
-	for kind, to := range urls {
+	for kind, to := range of.URLs {
 		sink, sending, err := newSink(kind, to, clocktesting.NewFakePassiveClock(at))
 		if err != nil {
 			return err
 		}
 		names = append(names, sink.Name)
-		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: sink, Sender: &killedSender{sending, point}})
+		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: sink, Sender: &killed.Sender{Sender: sending, Point: point}})
 	}
-	kept := &files{path: filepath.Join(os.Getenv(envDir), "outbox"), point: point}
-	groups := &oneGroup{group: group(), usage: ledger(round)}
+	kept := &files{path: filepath.Join(of.Dir, "outbox"), point: point}
+	groups := &oneGroup{group: group(), usage: ledger(of.Round)}
 	keeper := billing.New(kept, groups, names, clk, logr.Discard())
 	runner.Source, runner.Store = keeper, keeper
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -178,7 +178,7 @@ func trim(hours []usageseries.Hour, now usageseries.Hour) []usageseries.Hour {
 	}), now)
 }
 
-// TestHoursAreBounded: whatever the clock does, at most 192 hours are kept, and the running one is. With a clock that is right, they are the
+// TestHoursAreBounded: regardless of what the clock does, at most 192 hours are kept, and the running one is. With a clock that is right, they are the
 // last; one that is turned back by up to a day takes none of those that are in them.
 func TestHoursAreBounded(t *testing.T) {
 	h := openHourly(t)

@@ -35,7 +35,7 @@ func openHourly(t *testing.T) *hourly {
 	}
 	t.Cleanup(func() {
 		_ = h.raw.Close()
-		_ = h.Redis.Close()
+		_ = h.Close()
 	})
 	return h
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/controllers/usage/traffic"
+	"github.com/keyward-dev/keyward/controllers/usageapi"
 )
 
 // readAgain is when GroupUsages are listed again that could not be listed.
@@ -32,6 +33,7 @@ type counting struct {
 	traffic *traffic.Pending
 	objects *store.Objects
 	keys    *quota.KeyBoard
+	hours   usageapi.Hours // nil where the store keeps none
 }
 
 // addUsage adds what counts the use of Groups, and leases quotas.
@@ -49,7 +51,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 		Recorder: eventRecorder(ctx, mgr),
 	}
 	pending.Record = objects.RecordTraffic
-	kept, writes := store.Store(objects), rate.Limit(store.ObjectWrites)
+	kept, writes, hours := store.Store(objects), rate.Limit(store.ObjectWrites), usageapi.Hours(nil)
 	runnables := []manager.Runnable{
 		&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups, Totals: board},
 		board, pending, showKnown(objects, board, options.WatchNamespaces),
@@ -61,7 +63,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 			return nil, fmt.Errorf("--usage-store: %w", err)
 		}
 		published := store.Publish(redis, objects, store.ObjectWrites)
-		kept, writes = published, rate.Inf
+		kept, writes, hours = published, rate.Inf, redis
 		runnables = append(runnables, published)
 	}
 	aggregator := quota.New(quota.Config{
@@ -84,7 +86,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 			return nil, fmt.Errorf("adding the usage: %w", err)
 		}
 	}
-	return &counting{quotas: aggregator, totals: board, traffic: pending, objects: objects, keys: keys}, nil
+	return &counting{quotas: aggregator, totals: board, traffic: pending, objects: objects, keys: keys, hours: hours}, nil
 }
 
 // showKnown has the status of Groups show what an earlier leader has persisted, and not shown any more. It runs once for each leader.

@@ -197,7 +197,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addBilling(mgr, counted.objects, options); err != nil {
 		return nil, err
 	}
-	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {
+	if err := addUsageAPI(mgr, options.UsageAddress, certificate, counted.hours); err != nil {
 		return nil, err
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{

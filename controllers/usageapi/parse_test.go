@@ -23,6 +23,7 @@ func FuzzParse(f *testing.F) {
 	for _, raw := range []string{
 		"group=acme/acme", "group=acme/acme&by=month&from=2026-01&to=2026-11", "group=acme%2Facme&key=k1", "group=a/b&group=c/d", "", "%zz",
 		"group=acme/acme&key=", "group=a;b", "group=acme/acme&by=day&from=2026-11-01&to=9999-12-31",
+		"group=acme/acme&by=hour&from=2026-11-21T09:00Z", "group=acme/acme&by=hour&key=k1", "group=acme/acme&by=hour&from=0001-01-01&to=9999-12-31",
 	} {
 		f.Add(raw)
 	}
@@ -35,7 +36,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		values, err := url.ParseQuery(raw)
-		if err != nil || values.Get("group") != asked.group.String() || asked.key != "" && !asked.query.IsByDay() || len(asked.key) > maxKeyID {
+		if err != nil || values.Get("group") != asked.group.String() || asked.key != "" && !asked.query.IsByDay() ||
+			(asked.hours != nil) != (values.Get("by") == "hour") || len(asked.key) > maxKeyID {
 			t.Errorf("%q is %+v", raw, asked)
 		}
 	})

@@ -136,8 +136,8 @@ func TestNonconforming(t *testing.T) {
 		t.Error(err)
 	}
 	for _, change := range []struct{ old, now string }{
-		{`"a/b"`, `"b"`}, {`"day","from"`, `"hour","from"`}, {`:1}`, `:-1}`}, {`"requests":1}]`, `"requests":"1"}]`}, {`"total"`, `"sum"`},
-		{`"2026-11-01","to"`, `"now","to"`}, {`[{"day":"2026-11-01","requests":1}]`, `null`}, {`"day":"2026`, `"day":true,"month":"2026`},
+		{`"a/b"`, `"b"`}, {`"day","from"`, `"minute","from"`}, {`:1}`, `:-1}`}, {`"requests":1}]`, `"requests":"1"}]`}, {`"total"`, `"sum"`},
+		{`"2026-11-01","to"`, `"now","to"`}, {`"2026-11-01","to"`, `"2026-11-01T13:30Z","to"`}, {`[{"day":"2026-11-01","requests":1}]`, `null`}, {`"day":"2026`, `"day":true,"month":"2026`},
 	} {
 		if err := conforms([]byte(strings.Replace(good, change.old, change.now, 1))); err == nil {
 			t.Errorf("%s in place of %s conforms", change.now, change.old)

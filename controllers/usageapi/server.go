@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/usagequery"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 const (
@@ -43,6 +45,12 @@ const (
 	stopTimeout    = 5 * time.Second
 )
 
+// Hours has what was used of Groups by hour.
+type Hours interface {
+	// Hours returns the hours of a Group, namespace/name, in which anything was used.
+	Hours(ctx context.Context, group string) (map[usageseries.Hour]usageseries.HourUse, error)
+}
+
 // Server serves usage over time.
 type Server struct {
 	// Address to listen on, host:port.
@@ -52,6 +60,8 @@ type Server struct {
 	Client client.Client
 	Reader client.Reader
 	Clock  clock.PassiveClock
+	// Hours has what was used by hour; nil where the usage store keeps none.
+	Hours Hours
 
 	log    logr.Logger
 	access *access
@@ -168,6 +178,7 @@ type request struct {
 	group types.NamespacedName
 	key   string // the id of a key, or empty
 	query usagequery.Query
+	hours *usagequery.HourQuery // by hour, in place of query
 }
 
 // parse reads the query of a URL.
@@ -195,16 +206,30 @@ func parse(raw string, now time.Time) (*request, *problem) {
 		return nil, problemf(http.StatusBadRequest, "group: write the namespace and the name of the Group, such as acme/acme")
 	}
 	asked.group = types.NamespacedName{Namespace: namespace, Name: name}
-	asked.query, err = usagequery.Parse(values.Get(adminv1.UsageSeriesBy), values.Get(adminv1.UsageSeriesFrom), values.Get(adminv1.UsageSeriesTo), now)
+	err = asked.parseRange(values.Get(adminv1.UsageSeriesBy), values.Get(adminv1.UsageSeriesFrom), values.Get(adminv1.UsageSeriesTo), now)
 	switch {
 	case err != nil:
 		return nil, problemf(http.StatusBadRequest, "%s", err)
 	case values.Has(adminv1.UsageSeriesKey) && (asked.key == "" || len(asked.key) > maxKeyID):
 		return nil, problemf(http.StatusBadRequest, "key: write the id of a key, which is status.keyID of its ApiKey")
-	case asked.key != "" && !asked.query.IsByDay():
+	case asked.key != "" && (asked.hours != nil || !asked.query.IsByDay()):
 		return nil, problemf(http.StatusBadRequest, "by: of a key only days are kept; write day")
 	}
 	return asked, nil
+}
+
+// parseRange reads what the points are, and their range.
+func (r *request) parseRange(by, from, to string, now time.Time) (err error) {
+	switch {
+	case by == adminv1.ByHour:
+		r.hours = &usagequery.HourQuery{}
+		*r.hours, err = usagequery.ParseHours(from, to, now)
+	case by != "" && !slices.Contains(usagequery.By, by):
+		err = fmt.Errorf("by: write one of %s, %s", strings.Join(usagequery.By, ", "), adminv1.ByHour)
+	default:
+		r.query, err = usagequery.Parse(by, from, to, now)
+	}
+	return err
 }
 
 // answer returns what is asked for. The order is that of cost.
@@ -222,6 +247,10 @@ func (s *Server) answer(r *http.Request) (*adminv1.UsageSeries, *problem) {
 	if failed != nil {
 		return nil, failed
 	}
+	if asked.hours != nil && s.Hours == nil {
+		return nil, problemf(http.StatusBadRequest,
+			"by: hours are kept where the usage store is Redis or Valkey, and this manager has none: set --usage-store, or write day")
+	}
 	ctx := r.Context()
 	if failed := s.access.authorize(ctx, user, "groupusages", asked.group); failed != nil {
 		return nil, failed
@@ -230,8 +259,11 @@ func (s *Server) answer(r *http.Request) (*adminv1.UsageSeries, *problem) {
 	if err := s.Client.Get(ctx, asked.group, group); err != nil {
 		return nil, s.readProblem(err, "Group", asked.group)
 	}
-	if asked.key != "" {
+	switch {
+	case asked.key != "":
 		return s.ofKey(ctx, user, asked)
+	case asked.hours != nil:
+		return s.ofHours(ctx, group, asked)
 	}
 	usage := &v1alpha1.GroupUsage{}
 	if err := s.Reader.Get(ctx, asked.group, usage); client.IgnoreNotFound(err) != nil { // without one, nothing was used
@@ -256,6 +288,18 @@ func (s *Server) ofKey(ctx context.Context, user *user, asked *request) (*adminv
 		return nil, failed
 	}
 	series := asked.query.KeySeries(asked.group.String(), key)
+	return &series, nil
+}
+
+// ofHours returns the hours of a Group.
+func (s *Server) ofHours(ctx context.Context, group *v1alpha1.Group, asked *request) (*adminv1.UsageSeries, *problem) {
+	name := asked.group.String()
+	used, err := s.Hours.Hours(ctx, name)
+	if err != nil {
+		s.log.Error(err, "Cannot read hours of usage", "name", name)
+		return nil, problemf(http.StatusServiceUnavailable, "the usage store cannot be read at present; try again later")
+	}
+	series := asked.hours.Series(name, group.CreationTimestamp.Time, used)
 	return &series, nil
 }
 

@@ -1,7 +1,9 @@
 package usageapi_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,10 +36,11 @@ var _ = Describe("Usage over time", func() {
 	var manager *httptest.Server
 	var group *v1alpha1.Group
 	var clk *clocktesting.FakeClock // at noon, so that the day stays the same
+	var server *usageapi.Server
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
 		clk = clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
-		server := &usageapi.Server{Client: testenv.Manager.GetClient(), Reader: testenv.Manager.GetAPIReader(), Clock: clk}
+		server = &usageapi.Server{Client: testenv.Manager.GetClient(), Reader: testenv.Manager.GetAPIReader(), Clock: clk}
 		manager = httptest.NewServer(server.Handler())
 		DeferCleanup(manager.Close)
 		group = w.CreateGroup(ctx)
@@ -211,6 +214,46 @@ var _ = Describe("Usage over time", func() {
 		Expect(response.StatusCode).To(Equal(http.StatusNotFound))
 	})
 
+	It("is by hour where the store keeps hours, for who may get the GroupUsage", func(ctx SpecContext) {
+		reader, stranger := tokenOf(ctx, "reader", "groupusages"), tokenOf(ctx, "stranger", "groups")
+		succeeds(reader, ask())
+		kept := &hours{used: map[usageseries.Hour]usageseries.HourUse{}}
+		server.Hours = kept
+		created := usageseries.HourOf(group.CreationTimestamp.Time)
+		clk.SetTime(created.Begin().Add(5*time.Hour + time.Minute)) // of the real one, which the API server sets
+		kept.used[created+5] = usageseries.HourUse{Requests: 40, Bytes: 5000}
+		kept.used[created+1] = usageseries.HourUse{Requests: 2}
+		kept.used[created-1] = usageseries.HourUse{Requests: 1000} // of an earlier Group
+
+		response, body := get(reader, ask("by", "hour"))
+		Expect(response.StatusCode).To(Equal(http.StatusOK), string(body))
+		Expect(conforms(body)).To(Succeed(), string(body))
+		Expect(kept.asked).To(Equal(w.Namespace + "/acme"))
+		got := series(body)
+		Expect(got.Points).To(HaveLen(24))
+		Expect(got.Points[23]).To(Equal(adminv1.UsagePoint{
+			Hour: (created + 5).Begin().Format("2006-01-02T15:04Z"), UsageAmounts: adminv1.UsageAmounts{Requests: 40, Bytes: 5000},
+		}))
+		Expect(got.Total).To(Equal(adminv1.UsageAmounts{Requests: 42, Bytes: 5000}))
+		one := (created + 1).Begin().Format("2006-01-02T15:04Z")
+		_, body = get(reader, ask("by", "hour", "from", one, "to", one))
+		Expect(series(body).Total.Requests).To(Equal(int64(2)))
+
+		kept.asked = ""
+		response, _ = get(stranger, ask("by", "hour"))
+		Expect(response.StatusCode).To(Equal(http.StatusForbidden))
+		response, _ = get("", ask("by", "hour"))
+		Expect(response.StatusCode).To(Equal(http.StatusUnauthorized))
+		Expect(kept.asked).To(BeEmpty(), "nothing is read for who has no right")
+
+		kept.err = errors.New("dial tcp redis.internal:6379: refused")
+		response, body = get(reader, ask("by", "hour"))
+		Expect(response.StatusCode).To(Equal(http.StatusServiceUnavailable))
+		Expect(response.Header.Get("Retry-After")).NotTo(BeEmpty())
+		Expect(string(body)).To(ContainSubstring("the usage store cannot be read"))
+		Expect(string(body)).NotTo(ContainSubstring("redis.internal"))
+	})
+
 	It("is not that of an earlier Group with the name", func(ctx SpecContext) {
 		group.UID = "another"
 		record(ctx, 40)
@@ -231,7 +274,10 @@ var _ = Describe("Usage over time", func() {
 			{url.Values{}, 400, "group: write the namespace and the name"},
 			{ask("group", "acme"), 400, "group: write"},
 			{ask("group", "../secrets/x"), 400, "group: write"},
-			{ask("by", "hour"), 400, "by: write one of day, month, code, origin"},
+			{ask("by", "minute"), 400, "by: write one of day, month, code, origin, hour"},
+			{ask("by", "hour"), 400, "set --usage-store, or write day"},
+			{ask("by", "hour", "from", "2026-11"), 400, "from: write an hour"},
+			{ask("by", "hour", "key", "k1"), 400, "of a key only days are kept"},
 			{ask("from", "yesterday"), 400, "from: write a day"},
 			{ask("key", "k1", "by", "month"), 400, "of a key only days are kept"},
 			{ask("key", ""), 400, "key: write the id"},
@@ -254,6 +300,18 @@ var _ = Describe("Usage over time", func() {
 		Expect(response.StatusCode).To(Equal(http.StatusMethodNotAllowed))
 	}, SpecTimeout(time.Minute))
 })
+
+// hours stands in for a store that keeps hours.
+type hours struct {
+	used  map[usageseries.Hour]usageseries.HourUse
+	err   error
+	asked string
+}
+
+func (h *hours) Hours(_ context.Context, group string) (map[usageseries.Hour]usageseries.HourUse, error) {
+	h.asked = group
+	return h.used, h.err
+}
 
 // conforms returns an error if a document is not as docs/reference/usage-series.schema.json says.
 func conforms(body []byte) error {

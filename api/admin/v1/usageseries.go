@@ -9,8 +9,8 @@ const (
 	UsageSeriesGroup = "group" // namespace/name
 	UsageSeriesKey   = "key"   // the id of a key of the Group; its days only
 	UsageSeriesBy    = "by"    // one of the constants below; ByDay by default
-	UsageSeriesFrom  = "from"  // the first day, such as 2026-11-01, or month, such as 2026-11
-	UsageSeriesTo    = "to"    // the last day or month
+	UsageSeriesFrom  = "from"  // the first day, such as 2026-11-01, month, such as 2026-11, or hour, such as 2026-11-01T13:00Z
+	UsageSeriesTo    = "to"    // the last day, month or hour
 )
 
 // What the points of a UsageSeries are.
@@ -19,6 +19,7 @@ const (
 	ByMonth  = "month"
 	ByCode   = "code"
 	ByOrigin = "origin"
+	ByHour   = "hour" // only where the usage store is Redis or Valkey
 )
 
 // UsageSeries is what was used of a Group, or of one of its keys, over time. docs/reference/usage-series.schema.json is its schema.
@@ -26,22 +27,24 @@ type UsageSeries struct {
 	Group string `json:"group"`         // namespace/name
 	Key   string `json:"key,omitempty"` // the id of the key that all of it is about
 	By    string `json:"by"`
-	// From and To are the first and the last day or month (UTC) that the points are about. They may be less than was asked for: only
-	// so many are kept.
+	// From and To are the first and the last day, month or hour (UTC) that the points are about. They may be less than was asked for:
+	// only so many are kept.
 	From string `json:"from"`
 	To   string `json:"to"`
-	// UpdatedAt is when the manager wrote the numbers; absent where nothing was used.
+	// UpdatedAt is when the manager wrote the numbers; absent where nothing was used, and by hour.
 	UpdatedAt *time.Time `json:"updatedAt,omitempty"`
 	// Approximate is set where numbers may be too high or too low, as those of origins.
 	Approximate bool `json:"approximate,omitempty"`
-	// Points are one for each day or month, the earliest first; or one for each code or origin, the one with the most first.
+	// Points are one for each day, month or hour, the earliest first; or one for each code or origin, the one with the most first.
 	Points []UsagePoint `json:"points"`
 	// Total is the sum of the points.
 	Total UsageAmounts `json:"total"`
 }
 
-// UsagePoint is what was used on a day or in a month, refused with a code, or used from an origin. One of the first four is set.
+// UsagePoint is what was used on a day, in a month or in an hour, refused with a code, or used from an origin. One of the first five is
+// set. Hour is the begin of it.
 type UsagePoint struct {
+	Hour   string `json:"hour,omitempty"`
 	Day    string `json:"day,omitempty"`
 	Month  string `json:"month,omitempty"`
 	Code   string `json:"code,omitempty"`

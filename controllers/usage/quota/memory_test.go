@@ -3,6 +3,7 @@ package quota_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -46,6 +47,13 @@ func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, total
 	}
 	if m.entries[key].Version != entry.Version {
 		return "", store.ErrConflict
+	}
+	before := quotaledger.Counters{}
+	if is, ok := m.entries[key]; ok {
+		before = is.Ledger.Total()
+	}
+	if entry.Before != before {
+		panic(fmt.Sprintf("%v: a write says that it replaces a ledger with %+v, which has %+v", key, entry.Before, before))
 	}
 	m.version++
 	m.writes++

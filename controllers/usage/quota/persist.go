@@ -100,7 +100,7 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		if v.limits.Schedule.At(v.now).Period == c.key.Period {
 			outcome = work.Allow(v.limits.quota(work.Total()), v.peers)
 		}
-		entry := store.Entry{Ledger: work, Version: c.entry.Version}
+		entry := store.Entry{Ledger: work, Version: c.entry.Version, Before: c.entry.Ledger.Total()}
 		totals := v.limits.totals(work.Total())
 		// Of a Group also what is shown beside the ledger depends on its limits.
 		shown := c.key.Owner == "" && (totals != c.totals || !v.limits.equal(c.limits))

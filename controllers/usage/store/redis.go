@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 const (
@@ -83,13 +84,15 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 	return entry, nil
 }
 
-// replace replaces the hash if it has the version. KEYS[1] is the hash; ARGV has the version, the time to live in seconds, and
-// the names and values of all fields.
+// replace replaces the hash if it has the version, and adds to the hours what it has grown by. KEYS[1] is the hash, KEYS[2] that of the
+// hours; ARGV has the version, the time to live in seconds, the number of the hour, its requests and bytes, and the names and values of
+// all fields of the hash. Nothing is written before all is read, so that a hash of hours that is none leaves the ledger as it is.
 var replace = redis.NewScript(`
 local version = redis.call('HGET', KEYS[1], ':version') or ''
 if version ~= ARGV[1] then return 0 end
+` + addHour + `
 redis.call('DEL', KEYS[1])
-for i = 3, #ARGV, 1000 do
+for i = 6, #ARGV, 1000 do
   redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -99,7 +102,13 @@ return 1
 // Save implements Store.
 func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
 	version := next(entry.Version)
-	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
+	grown := entry.growth()
+	if key.Owner != "" { // it is in the ledger of the Group, too
+		grown = usageseries.HourUse{}
+	}
+	arguments := []any{
+		entry.Version, r.seconds(key), int64(usageseries.HourOf(r.clock.Now())), grown.Requests, grown.Bytes, fieldVersion, version,
+	}
 	add := func(name string, counts quotaledger.Counters) error {
 		text, err := json.Marshal(counts)
 		arguments = append(arguments, name, text)
@@ -118,7 +127,7 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 			return "", err
 		}
 	}
-	replaced, err := replace.Run(ctx, r.client, []string{r.name(key)}, arguments...).Int()
+	replaced, err := replace.Run(ctx, r.client, []string{r.name(key), r.hoursOf(key.Group)}, arguments...).Int()
 	if err != nil {
 		return "", fmt.Errorf("writing to Redis: %w", err)
 	}

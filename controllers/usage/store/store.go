@@ -34,6 +34,17 @@ type Entry struct {
 	Ledger *quotaledger.Ledger
 	// Version is the version that the store gave it.
 	Version string
+	// Before is the total of the ledger that has this version, and zero for one that was only loaded. So Save knows by how much the
+	// ledger grows: also if it began with what is known to be used, which is nothing new.
+	Before quotaledger.Counters
+}
+
+// growth returns what the ledger has in addition to the one that is replaced.
+func (e *Entry) growth() usageseries.HourUse {
+	total := e.Ledger.Total()
+	return usageseries.HourUse{
+		Requests: total.Requests - min(total.Requests, e.Before.Requests), Bytes: total.Bytes - min(total.Bytes, e.Before.Bytes),
+	}
 }
 
 // Totals are the sums of a ledger that are shown to people.

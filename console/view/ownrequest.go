@@ -32,7 +32,7 @@ func OwnRequestRow(request *v1alpha1.KeyRequest) page.Request {
 func ownRequest(request *v1alpha1.KeyRequest) page.Request {
 	spec := &request.Spec
 	return page.Request{
-		Name: request.Name, Href: requestPlace(request).Of(), Group: page.Link{Text: groupAsked(request).String()}, Namespace: request.Namespace,
+		Name: request.Name, Href: requestPlace(request).Of(), Group: page.Link{Text: GroupAsked(request).String()}, Namespace: request.Namespace,
 		By: orElse(brief(request.Annotations[v1alpha1.AnnotationCreatedBy], shownName), "not recorded"), Projects: join(spec.Projects),
 		Permissions: join(permissionsAsked(spec.Permissions)), UseCase: spec.UseCase, Lifetime: orElse(string(spec.Lifetime), "default of the Group"),
 		State: ownState(request), At: request.CreationTimestamp.Time,
@@ -46,8 +46,8 @@ func requestPlace(request *v1alpha1.KeyRequest) place.Request {
 	return place.Request{Namespace: request.Namespace, Name: request.Name}
 }
 
-// groupAsked returns the Group that a key is asked of.
-func groupAsked(request *v1alpha1.KeyRequest) place.Group {
+// GroupAsked returns the Group that a key is asked of.
+func GroupAsked(request *v1alpha1.KeyRequest) place.Group {
 	namespace, name := grant.GroupKey(request.Spec.GroupRef, request.Namespace)
 	return place.Group{Namespace: namespace, Name: name}
 }
@@ -58,7 +58,7 @@ func OwnRequest(request *v1alpha1.KeyRequest, known Issue) page.OwnRequest {
 		Request: ownRequest(request), Problem: requestProblem(request), Managed: Managed(request), Back: place.RequestsIn(request.Namespace),
 	}
 	if known.Group != nil {
-		detail.Group.Href = groupAsked(request).Of()
+		detail.Group.Href = GroupAsked(request).Of()
 	}
 	if known.Deletes && request.DeletionTimestamp == nil {
 		detail.Delete = requestPlace(request).Of("delete")
@@ -83,7 +83,7 @@ func issued(request *v1alpha1.KeyRequest, known Issue) (page.Link, page.Mount) {
 	}
 	group, link := known.Group, page.Link{Text: key.Name}
 	if group != nil {
-		link.Href = place.Key{Group: groupAsked(request), Namespace: request.Namespace, Name: key.Name}.Of()
+		link.Href = place.Key{Group: GroupAsked(request), Namespace: request.Namespace, Name: key.Name}.Of()
 	} else {
 		group = &v1alpha1.Group{}
 	}

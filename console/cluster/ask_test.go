@@ -170,7 +170,8 @@ var _ = Describe("Asking for a key", func() {
 		for i := range keyrequest.MaxUndecided - 1 {
 			asked(ctx, shop, fmt.Sprintf("other-%d", i))
 		}
-		Eventually(func(g Gomega) { // admission counts in its cache
+		By("also beyond the bounds") // as soon as the cache of admission has them
+		Eventually(func(g Gomega) {
 			beyond := v.post(place.Ask, filledIn(shop, owner, func(f url.Values) { f.Set("name", "beyond") }))
 			if beyond.Code == http.StatusSeeOther {
 				Expect(testenv.Admin.Delete(ctx, newRequest(shop, "beyond"))).To(Succeed())

@@ -52,8 +52,8 @@ func TestYAMLOfARequestAsksForNothing(t *testing.T) {
 	}
 }
 
-// TestWhoMayNotAskIsToldSo has a link to the form that somebody may not use.
-func TestWhoMayNotAskIsToldSo(t *testing.T) {
+// TestWhoMayNotAskIsRefused has a link to the form that somebody may not use.
+func TestWhoMayNotAskIsRefused(t *testing.T) {
 	t.Parallel()
 	b := install(t).browser().signIn()
 	b.fails = fmt.Errorf("%w: create KeyRequests in the namespace shop", web.ErrForbidden)

@@ -90,7 +90,7 @@ func newMapper() meta.RESTMapper {
 	}
 	for kind, resource := range map[string]string{
 		"Group": "groups", "ApiKey": "apikeys", "DomainAllowlist": "domainallowlists", "GroupUsage": "groupusages", "GroupLog": "grouplogs",
-		"KeyRequestReview": "keyrequestreviews",
+		"KeyRequestReview": "keyrequestreviews", "KeyRequest": "keyrequests",
 	} {
 		add(v1alpha1.GroupVersion, kind, resource, meta.RESTScopeNamespace)
 	}

@@ -2,10 +2,7 @@ package cluster
 
 import (
 	"context"
-	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -22,32 +19,23 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 	if err != nil {
 		return page.Groups{}, err
 	}
-	namespace, name, named := strings.Cut(strings.TrimSpace(query.Search), "/")
-	if !named {
-		namespace, name = everywhere, namespace
-	} else if len(validation.IsDNS1123Label(namespace)) > 0 {
-		return page.Groups{Search: page.Input{Value: query.Search, Error: "Write the name of a namespace before the slash."}, Action: place.Groups}, nil
+	what, good := parseSought(query.Search)
+	if !good {
+		return page.Groups{Search: page.Input{Value: query.Search, Error: notNamespace}, Action: place.Groups}, nil
 	}
 	of := &listing[v1alpha1.Group]{
-		in: []string{namespace}, into: func() client.ObjectList { return &v1alpha1.GroupList{} },
+		into: func() client.ObjectList { return &v1alpha1.GroupList{} },
 		item: items(func(list *v1alpha1.GroupList) []v1alpha1.Group { return list.Items }),
-		keep: func(group *v1alpha1.Group) bool { return matches(group.Name, name) }, skips: named,
+		keep: func(group *v1alpha1.Group) bool { return matches(group.Name, what.name) },
 	}
-	limited := !named && from.Namespace != everywhere
-	if limited {
-		of.in, of.skips = d.namespaces, true
-	}
-	groups, next, err := gather(ctx, d, of, from)
-	if !named && from == (cursor{}) && apierrors.IsForbidden(err) {
-		of.in, of.skips, limited = d.namespaces, true, true
-		groups, next, err = gather(ctx, d, of, cursor{})
-	}
+	groups, next, limited, err := seek(ctx, d, of, what, from)
 	if err != nil {
 		return page.Groups{}, reading(err)
 	}
-	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, query.Search, next)}
+	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, query.Search, next),
+		Asked: place.Requests}
 	for i := range groups {
-		shown.Groups = append(shown.Groups, view.Group(&groups[i], d.now(), !named))
+		shown.Groups = append(shown.Groups, view.Group(&groups[i], d.now(), !what.named))
 	}
 	return shown, nil
 }

@@ -36,13 +36,28 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 		return page.Keys{}, err
 	}
 	shown := page.Keys{Next: pathOf(of.Of(), query.Search, next)}
-	if role.May(seen.Role, role.CreateKey) {
-		shown.Create = of.Of("new-key")
+	if shown.Create, shown.Ask, err = d.offers(ctx, group, seen); err != nil {
+		return page.Keys{}, err
 	}
 	for i := range keys {
 		shown.Keys = append(shown.Keys, seen.KeyRow(&keys[i]))
 	}
 	return shown, nil
+}
+
+// offers are the paths of the form for a new key, or in its place of that which asks for one, if the Group accepts that.
+func (d *Desk) offers(ctx context.Context, group *v1alpha1.Group, seen *view.Sight) (create, ask string, err error) {
+	if role.May(seen.Role, role.CreateKey) {
+		return seen.Group.Of("new-key"), "", nil
+	}
+	if !view.AcceptsRequests(group) {
+		return "", "", nil
+	}
+	asks, err := d.onRequests(ctx, "create", group.Namespace, "")
+	if asks {
+		ask = place.AskIn(group.Namespace, seen.Group)
+	}
+	return "", ask, err
 }
 
 // keysOf returns a part of the keys of a Group, as many as of says. The API server cannot select them by their Group: those of its namespace are

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,9 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +30,9 @@ type cell struct {
 	route string // as the console serves it
 	needs role.Operation
 	form  url.Values
+	query string // of the route
+	// apart is a page that is about no Group: who does not see the Group is refused as others are.
+	apart bool
 	// key is the key that the path is about; nil: the path is about none.
 	key func(ctx context.Context, w *testenv.World, name string)
 	// answers is the status if it is allowed; 0: 200 of a page, 303 of a form.
@@ -44,6 +46,8 @@ type cell struct {
 	button string
 	// offered is what one may who is offered it; empty: needs.
 	offered role.Operation
+	// unless is what one may who is offered another button in its place; empty: nobody is.
+	unless role.Operation
 }
 
 // Paths of pages, with those of a World in place of the patterns.
@@ -52,11 +56,12 @@ const (
 	ofKey       = ofGroup + "/keys/{keyns}/{key}"
 	ofAllowlist = ofGroup + "/allowlists/{allowns}/{allowlist}"
 	ofRequest   = ofGroup + "/requests/{request}"
+	ofAsked     = place.Requests + "/{askedns}/{asked}"
 )
 
 func at(w *testenv.World, pattern, key string) string {
 	return strings.NewReplacer("{ns}", w.Namespace, "{group}", "acme", "{keyns}", w.Namespace, "{key}", key, "{allowns}", w.Namespace, "{allowlist}", "web",
-		"{request}", key, "{$}", "").Replace(pattern)
+		"{request}", key, "{askedns}", w.Namespace, "{asked}", key, "{$}", "").Replace(pattern)
 }
 
 func plain(ctx context.Context, w *testenv.World, name string) {
@@ -82,6 +87,20 @@ func undecided(ctx context.Context, w *testenv.World, name string) {
 func approved(ctx context.Context, w *testenv.World, name string) {
 	GinkgoHelper()
 	decided(ctx, w, reviewed(ctx, w, name), v1alpha1.VerdictApproved)
+}
+
+// asked is a request for a key of acme, in its own namespace, that somebody else has made.
+func asked(ctx context.Context, w *testenv.World, name string) {
+	GinkgoHelper()
+	Expect(testenv.Admin.Create(ctx, newRequest(w, name))).To(Succeed())
+}
+
+func isAsked(name string) func(context.Context, *testenv.World, string) bool {
+	return func(ctx context.Context, w *testenv.World, of string) bool {
+		err := testenv.Admin.Get(ctx, w.Request(cmp.Or(name, of)).NamespacedName, &v1alpha1.KeyRequest{})
+		Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
+		return err == nil
+	}
 }
 
 func decisionIs(verdict v1alpha1.Verdict) func(context.Context, *testenv.World, string) bool {
@@ -151,6 +170,18 @@ func cells() []cell {
 			done: decisionIs(v1alpha1.VerdictRefused), button: `value="refuse"`},
 		cell{route: "POST " + ofRequest, needs: role.DecideRequest, key: approved, form: url.Values{"step": {"withdraw"}}, done: decisionIs(v1alpha1.VerdictWithdrawn),
 			button: `value="withdraw"`})
+	asks := url.Values{"step": {"create"}, "namespace": {"{ns}"}, "name": {"asked-for"}, "group": {"{ns}/acme"}, "projects": {"marketing"}, "permissions": {"read"},
+		"useCase": {"The shop"}, "lifetime": {""}}
+	const filled = "?namespace={ns}&group={ns}/acme"
+	all = append(all,
+		cell{route: "GET " + ofAsked, needs: role.ReadRequests, key: asked, shows: "The shop of {key}", from: place.Requests + "?search={ns}/", button: ofAsked},
+		cell{route: "GET " + place.Ask, query: filled, needs: role.RequestKey, apart: true, shows: `name="useCase"`, from: ofGroup, button: place.Ask + "?", unless: role.CreateKey},
+		cell{route: "POST " + place.Ask, query: filled, needs: role.RequestKey, apart: true, form: step(asks, "yaml"), answers: http.StatusOK, shows: "kind: KeyRequest",
+			button: `value="yaml"`},
+		cell{route: "POST " + place.Ask, query: filled, needs: role.RequestKey, apart: true, form: asks, done: isAsked("asked-for"), button: `value="create"`},
+		cell{route: "GET " + ofAsked + "/delete", needs: role.DeleteRequest, key: asked, shows: "Delete {key}", from: ofAsked, button: ofAsked + `/delete"`},
+		cell{route: "POST " + ofAsked + "/delete", needs: role.DeleteRequest, key: asked, button: "<button class=",
+			done: func(ctx context.Context, w *testenv.World, name string) bool { return !isAsked("")(ctx, w, name) }})
 	for _, one := range []struct {
 		verb  string
 		needs role.Operation
@@ -178,87 +209,14 @@ func cells() []cell {
 var openRoutes = []string{
 	page.Prefix, "GET /sign-in", "POST /sign-in/token", "POST /sign-in/oidc", "GET /sign-in/callback", "GET /enter/{secret}",
 	"POST /sign-out", "GET /sign-out", "POST /sign-out/everywhere",
-	"GET /{$}", // what is listed there is another spec's
-}
-
-// someone is a person in the matrix.
-type someone struct {
-	name  string
-	sees  bool // the Group exists for them
-	may   func(role.Operation) bool
-	admit func(ctx context.Context, w *testenv.World, user string)
-}
-
-func people() []someone {
-	var all []someone
-	for _, is := range role.All() {
-		all = append(all, someone{string(is), true, func(o role.Operation) bool { return role.May(is, o) },
-			func(ctx context.Context, w *testenv.World, user string) { bind(ctx, w, user, role.ClusterRoles(is)...) }})
-	}
-	owner := func(o role.Operation) bool { return role.May(role.Owner, o) }
-	nothing := func(role.Operation) bool { return false }
-	return append(all,
-		someone{"platform", true, owner, func(ctx context.Context, w *testenv.World, user string) {
-			bind(ctx, w, user)
-			Expect(testenv.Admin.Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace + "-platform"},
-				RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "keyward-platform"},
-				Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}})).To(Succeed())
-		}},
-		someone{"admin who reads Secrets", true, func(o role.Operation) bool { return o == role.ReadSecret || role.May(role.Admin, o) },
-			func(ctx context.Context, w *testenv.World, user string) {
-				bind(ctx, w, user, role.ClusterRoles(role.Admin)...)
-				bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
-			}},
-		someone{"viewer who reads Secrets", true, func(o role.Operation) bool { return role.May(role.Viewer, o) },
-			func(ctx context.Context, w *testenv.World, user string) {
-				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
-				bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
-			}},
-		someone{"viewer who reads requests", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
-			func(ctx context.Context, w *testenv.World, user string) {
-				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
-				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list"))
-			}},
-		someone{"viewer who writes requests and may not approve", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
-			func(ctx context.Context, w *testenv.World, user string) {
-				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
-				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch", "update"))
-			}},
-		someone{"viewer who may approve", true, func(o role.Operation) bool {
-			return o == role.ReadReviews || o == role.DecideRequest || role.May(role.Viewer, o)
-		}, func(ctx context.Context, w *testenv.World, user string) {
-			bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
-			bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch"))
-			approve := keyward("groups", v1alpha1.VerbApprove)
-			approve.ResourceNames = []string{"acme"}
-			bindRule(ctx, w, user, approve)
-		}},
-		someone{"viewer who may approve for another Group", true, func(o role.Operation) bool { return o == role.ReadReviews || role.May(role.Viewer, o) },
-			func(ctx context.Context, w *testenv.World, user string) {
-				bind(ctx, w, user, role.ClusterRoles(role.Viewer)...)
-				bindRule(ctx, w, user, keyward("keyrequestreviews", "get", "list", "patch"))
-				approve := keyward("groups", v1alpha1.VerbApprove)
-				approve.ResourceNames = []string{"other"}
-				bindRule(ctx, w, user, approve)
-			}},
-		someone{"stranger", false, nothing, func(context.Context, *testenv.World, string) {}},
-		someone{"owner of another Group", false, nothing, func(ctx context.Context, _ *testenv.World, user string) {
-			elsewhere := testenv.NewWorld(ctx)
-			elsewhere.CreateGroup(ctx)
-			bind(ctx, elsewhere, user, role.ClusterRoles(role.Owner)...)
-		}},
-	)
-}
-
-func keyward(resource string, verbs ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, Verbs: verbs}
+	"GET /{$}", "GET " + place.Requests, // what is listed there is another spec's
 }
 
 // state has the versions of all objects that people could change in the namespace.
 func state(ctx context.Context, w *testenv.World) map[string]string {
 	GinkgoHelper()
 	versions := map[string]string{}
-	for _, list := range []client.ObjectList{&v1alpha1.GroupList{}, &v1alpha1.ApiKeyList{}, &v1alpha1.DomainAllowlistList{}, &v1alpha1.KeyRequestReviewList{},
+	for _, list := range []client.ObjectList{&v1alpha1.GroupList{}, &v1alpha1.ApiKeyList{}, &v1alpha1.DomainAllowlistList{}, &v1alpha1.KeyRequestReviewList{}, &v1alpha1.KeyRequestList{},
 		&corev1.SecretList{}} {
 		Expect(testenv.Admin.List(ctx, list, client.InNamespace(w.Namespace))).To(Succeed())
 		Expect(meta.EachListItem(list, func(o runtime.Object) error {
@@ -284,12 +242,12 @@ func try(ctx context.Context, w *testenv.World, v *visitor, one cell, name strin
 		offered = one.offered
 	}
 	if one.button != "" {
-		from := pattern
+		from := pattern + one.query
 		if one.from != "" {
 			from = one.from
 		}
 		offers := v.get(at(w, from, name)).Body.String()
-		Expect(strings.Contains(offers, at(w, one.button, name))).To(Equal(who.may(offered)), "the button of %s: %s", one.route, offers)
+		Expect(strings.Contains(offers, at(w, one.button, name))).To(Equal(who.may(offered) && (one.unless == "" || !who.may(one.unless))), "the button of %s: %s", one.route, offers)
 	}
 	before := state(ctx, w)
 	form := url.Values{}
@@ -300,11 +258,11 @@ func try(ctx context.Context, w *testenv.World, v *visitor, one cell, name strin
 	if method == http.MethodPost {
 		answer = func(path string) *httptest.ResponseRecorder { return v.post(path, form) }
 	}
-	got := answer(path)
+	got := answer(path + at(w, one.query, name))
 	text := got.Body.String()
 	if !who.may(one.needs) {
 		refusal := http.StatusForbidden
-		if !who.sees {
+		if !who.sees && !one.apart {
 			refusal = http.StatusNotFound
 		}
 		Expect(got.Code).To(Equal(refusal), "%s: %s", one.route, text)
@@ -312,7 +270,7 @@ func try(ctx context.Context, w *testenv.World, v *visitor, one cell, name strin
 		if method == http.MethodGet { // a form that was sent is kept
 			Expect(text).NotTo(ContainSubstring(`action="`+path+`"`), "%s was refused", one.route)
 		}
-		if !who.sees {
+		if !who.sees && method == http.MethodGet {
 			Expect(text).NotTo(ContainSubstring("marketing"))
 		}
 		return
@@ -357,7 +315,9 @@ var _ = Describe("The pages", func() {
 	for _, who := range people() {
 		It("do what the table says for the "+who.name+", and nothing else", func(ctx SpecContext) {
 			w := testenv.NewWorld(ctx)
-			w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.Tier, g.Spec.Limits.Keys = "Pro", ptr.To[int32](1000) })
+			w.CreateGroup(ctx, func(g *v1alpha1.Group) {
+				g.Spec.Tier, g.Spec.Limits.Keys, g.Spec.KeyPolicy.Requests = "Pro", ptr.To[int32](1000), v1alpha1.RequestsManual
+			})
 			Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
 			user := w.Namespace + ":" + strings.ReplaceAll(who.name, " ", "-")
 			who.admit(ctx, w, user)
@@ -366,6 +326,7 @@ var _ = Describe("The pages", func() {
 				text := v.get(at(w, ofGroup, "")).Body.String()
 				g.Expect(strings.Contains(text, "Keys of acme")).To(Equal(who.sees))
 				g.Expect(strings.Contains(text, "/new-key")).To(Equal(who.may(role.CreateKey)))
+				g.Expect(strings.Contains(text, place.Ask+"?")).To(Equal(who.may(role.RequestKey) && !who.may(role.CreateKey)))
 				g.Expect(strings.Contains(text, at(w, ofGroup+`/requests"`, ""))).To(Equal(who.may(role.ReadReviews)))
 			}).Should(Succeed())
 			found := v.get("/?search=" + url.QueryEscape(w.Namespace+"/")).Body.String()

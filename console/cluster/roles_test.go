@@ -99,6 +99,33 @@ func (a *attempts) all() map[role.Operation]attempt {
 		role.RevokeKey: a.key(asIs, func(ctx context.Context, d web.Desk, of place.Key) error { return only(d.Revoke(ctx, of)) },
 			func(ctx context.Context, d web.Desk, of place.Key) error { return d.DoRevoke(ctx, of) },
 			func(k *v1alpha1.ApiKey) bool { return ptr.Deref(k.Spec.Revoked, false) }),
+		role.ReadRequests: func(ctx context.Context, d web.Desk) error {
+			name := a.name()
+			asked(ctx, a.w, name)
+			listed, err := d.OwnRequests(ctx, web.ListQuery{Search: a.w.Namespace + "/" + name})
+			Expect(err).NotTo(HaveOccurred())
+			err = only(d.OwnRequest(ctx, place.Request{Namespace: a.w.Namespace, Name: name}))
+			Expect(len(listed.Requests) == 1).To(Equal(err == nil), "%v: %+v", err, listed)
+			return err
+		},
+		role.RequestKey: func(ctx context.Context, d web.Desk) error {
+			entered, name := web.EnteredRequest{Namespace: a.w.Namespace, Group: "acme"}, a.name()
+			shown, yaml := only(d.NewRequest(ctx, entered, false)), only(d.AskYAML(ctx, entered))
+			entered.Name, entered.Projects, entered.Permissions, entered.UseCase = name, []string{"marketing"}, []string{"read"}, "The shop"
+			err := only(d.CreateRequest(ctx, entered))
+			Expect(isAsked(name)(ctx, a.w, "")).To(Equal(err == nil), "%v", err)
+			Expect([]bool{shown == nil, yaml == nil}).To(HaveEach(err == nil), "%v, %v and %v", shown, yaml, err)
+			return err
+		},
+		role.DeleteRequest: func(ctx context.Context, d web.Desk) error {
+			name := a.name()
+			asked(ctx, a.w, name)
+			of := place.Request{Namespace: a.w.Namespace, Name: name}
+			shown, err := only(d.Deletable(ctx, of)), d.DeleteRequest(ctx, of, "")
+			Expect(isAsked(name)(ctx, a.w, "")).To(Equal(err != nil), "%v", err)
+			Expect(shown == nil).To(Equal(err == nil), "%v and %v", shown, err)
+			return err
+		},
 		role.ReadReviews: func(ctx context.Context, d web.Desk) error {
 			review := reviewed(ctx, a.w, a.name())
 			one, all := only(d.Request(ctx, group, review.Name)), only(d.Requests(ctx, group, ""))
@@ -132,8 +159,16 @@ func filled(name string) web.EnteredKey {
 
 // without are the operations of the table that a Desk does not have.
 var without = []role.Operation{
-	role.ReadRequests, role.RequestKey, role.DeleteRequest, role.CreateAllowlist, role.DeleteAllowlist, role.ChangeKey, role.DeleteKey, role.ChangeContent, role.ChangeKeyPolicy, role.ChangeContacts,
+	role.CreateAllowlist, role.DeleteAllowlist, role.ChangeKey, role.DeleteKey, role.ChangeContent, role.ChangeKeyPolicy, role.ChangeContacts,
 	role.EnableDefault, role.ChangeTier, role.ChangeLimits, role.ChangeState, role.ChangeContext, role.ChangeAccess, role.CreateGroup, role.DeleteGroup,
+}
+
+// unseen is what comes of an operation for who does not see the Group. To ask for a key is about a namespace, and nobody has to see the Group for that.
+func unseen(o role.Operation) error {
+	if o == role.RequestKey {
+		return web.ErrForbidden
+	}
+	return web.ErrNotFound
 }
 
 var _ = Describe("What people of a Group may do", func() {
@@ -170,7 +205,7 @@ var _ = Describe("What people of a Group may do", func() {
 	It("is nothing for a stranger, to whom the Group does not exist", func(ctx SpecContext) {
 		stranger := deskOf(w, w.Namespace+":stranger")
 		for operation, do := range try.all() {
-			Expect(do(ctx, stranger)).To(MatchError(web.ErrNotFound), "%s", operation)
+			Expect(do(ctx, stranger)).To(MatchError(unseen(operation)), "%s", operation)
 		}
 		found, err := stranger.Groups(ctx, web.ListQuery{})
 		Expect(err).NotTo(HaveOccurred())
@@ -186,7 +221,7 @@ var _ = Describe("What people of a Group may do", func() {
 		elsewhere.CreateKey(ctx)
 		owner := join(ctx, w, role.Owner)
 		for operation, do := range (&attempts{w: elsewhere}).all() {
-			Expect(do(ctx, owner)).To(MatchError(web.ErrNotFound), "%s", operation)
+			Expect(do(ctx, owner)).To(MatchError(unseen(operation)), "%s", operation)
 		}
 		By("also if a path names a key of another Group")
 		for _, of := range []place.Key{

@@ -109,17 +109,19 @@ type Groups struct {
 	Action string // the path that Search is sent to; empty: it is not offered
 	Named  bool   // the person may not list the Groups of all namespaces, so that some may have to be named
 	Next   string // path of the next page; empty: this is the last
+	// Asked is the path of the requests for keys that the person may see in other namespaces; empty: it is not offered.
+	Asked string
 }
 
 // Write writes the page.
 func (p Groups) Write(to io.Writer, frame Frame) error { return render(to, "groups", frame, p) }
 
-// groupSearchHelp says what to write into the search for Groups.
-func groupSearchHelp(named bool) string {
+// searchHelp says what to write into a search for objects of several namespaces.
+func searchHelp(named bool, example string) string {
 	if named {
-		return "A namespace and a slash, such as acme/, and part of a name."
+		return "A namespace and a slash, such as " + example + ", and part of a name."
 	}
-	return "Part of a name, or a namespace and a slash, such as acme/."
+	return "Part of a name, or a namespace and a slash, such as " + example + "."
 }
 
 // Key is a row of Keys.
@@ -135,6 +137,7 @@ type Keys struct {
 	Search Input  // part of a name, at most 253 characters
 	Action string // the path that Search is sent to; empty: it is not offered
 	Create string // path of the form; empty: the person may not create keys
+	Ask    string // path of the form that asks for one in its place; empty: the person may create keys, or not ask here
 	Next   string // path of the next page; empty: this is the last
 }
 

@@ -30,13 +30,14 @@ const Prefix = "/assets/"
 var pages = map[string]*template.Template{}
 
 var functions = template.FuncMap{"asset": assetPath, "count": count, "when": newInstant, "axis": newAxis, "kept": newKept, "snippets": snippets,
-	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "groupSearchHelp": groupSearchHelp, "breakdown": newBreakdown}
+	"input": newInput, "chooser": newChooser, "use": newUse, "chart": newChart, "meter": newMeter, "searchHelp": searchHelp, "breakdown": newBreakdown}
 
 func init() {
 	for _, name := range []string{"signin", "failure", "groups", "keys", "key", "create", "claimed", "rotate", "suspend", "resume", "revoke", "usage",
-		"projects", "allowlist", "allowlists", "log", "claim", "signout", "leaving", "requests", "request"} {
+		"projects", "allowlist", "allowlists", "log", "claim", "signout", "leaving", "requests", "request", "ask", "ownrequests",
+		"ownrequest", "deleterequest"} {
 		pages[name] = template.Must(template.New(name).Funcs(functions).
-			ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/"+name+".html"))
+			ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 }
 

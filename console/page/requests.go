@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Request is a request for a key of a Group: a row of Requests.
+// Request is a request for a key of a Group: a row of Requests, or of OwnRequests.
 type Request struct {
 	Name, Href            string
+	Group                 Link   // that a key is asked of, without Href for who may not see it; empty: that which the page is about
 	Namespace, By         string // who asks, and where the key would be
 	Projects, Permissions string
 	UseCase               string // a part of it in a row

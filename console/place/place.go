@@ -9,6 +9,9 @@ import (
 // Group names a Group.
 type Group struct{ Namespace, Name string }
 
+// String returns how people write it, with its namespace.
+func (g Group) String() string { return g.Namespace + "/" + g.Name }
+
 // Key names an ApiKey of a Group. Its namespace may differ from that of the Group.
 type Key struct {
 	Group           Group
@@ -35,6 +38,40 @@ func (g Group) Allowlist(namespace, name string) string { return g.Of("allowlist
 
 // Request returns the path of a request for a key of the Group, by the name of its KeyRequestReview.
 func (g Group) Request(review string) string { return g.Of("requests", review) }
+
+// Request names a KeyRequest, where the key is to be. Who may read it may not be able to read its Group.
+type Request struct{ Namespace, Name string }
+
+// Requests is the path of all KeyRequests that a person may see, and Ask that of the form for one.
+const (
+	Requests = "/requests"
+	Ask      = "/ask"
+)
+
+// Of returns the path of a KeyRequest, or of one of its pages: "delete".
+func (r Request) Of(page ...string) string {
+	return path(append([]string{"requests", r.Namespace, r.Name}, page...))
+}
+
+// RequestsIn returns the path of the KeyRequests of a namespace.
+func RequestsIn(namespace string) string {
+	return Requests + "?" + url.Values{"search": {namespace + "/"}}.Encode()
+}
+
+// AskIn returns the path of the form with a namespace filled in, and a Group. What is empty is left out.
+func AskIn(namespace string, of Group) string {
+	query := url.Values{}
+	if namespace != "" {
+		query.Set("namespace", namespace)
+	}
+	if of.Name != "" {
+		query.Set("group", of.String())
+	}
+	if len(query) == 0 {
+		return Ask
+	}
+	return Ask + "?" + query.Encode()
+}
 
 func path(segments []string) string {
 	var b strings.Builder

@@ -30,3 +30,18 @@ func TestPathsAreServedAsWritten(t *testing.T) {
 		t.Errorf("a name leaves its segment: %s", got)
 	}
 }
+
+func TestRequests(t *testing.T) {
+	for got, want := range map[string]string{
+		place.Request{Namespace: "shop", Name: "web"}.Of():            "/requests/shop/web",
+		place.Request{Namespace: "shop", Name: "../web"}.Of("delete"): "/requests/shop/..%2Fweb/delete",
+		place.RequestsIn("shop"):                                      "/requests?search=shop%2F",
+		place.AskIn("", place.Group{}):                                "/ask",
+		place.AskIn("shop", place.Group{}):                            "/ask?namespace=shop",
+		place.AskIn("shop", place.Group{Namespace: "a&b", Name: "c"}): "/ask?group=a%26b%2Fc&namespace=shop",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -123,7 +123,8 @@ func addressesOf(entered []string, wrong func(field, message string)) (prefixes 
 
 // formFields are the fields of forms by the fields of the API that they are for: the longest that a path begins with counts.
 var formFields = []struct{ path, field string }{
-	{"metadata.name", "name"}, {"spec.description", "description"}, {"spec.projects", "projects"}, {"spec.permissions", "permissions"},
+	{"metadata.name", "name"}, {"metadata.namespace", "namespace"}, {"spec.groupRef", "group"}, {"spec.useCase", "useCase"}, {"spec.lifetime", "lifetime"},
+	{"spec.description", "description"}, {"spec.projects", "projects"}, {"spec.permissions", "permissions"},
 	{"spec.clients", "clients"}, {"spec.addresses", "addresses"}, {"spec.expiresAfter", "lifetime"}, {"spec.expiresAt", "lifetime"},
 	{"spec.rotation", "rotation"}, {"spec.secret.reveal", "reveal"}, {"spec.secret.name", "name"},
 	{"spec.domains", "domains"}, {"spec.allowLocalhost", "localhost"}, {"spec.missingOrigin", "missing"}, {"spec.decision.reason", "reason"},

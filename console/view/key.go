@@ -61,10 +61,7 @@ func sentence(text string) string {
 }
 
 func permissionsOf(key *v1alpha1.ApiKey) []v1alpha1.PermissionName {
-	if len(key.Spec.Permissions) == 0 {
-		return []v1alpha1.PermissionName{v1alpha1.PermissionRead}
-	}
-	return key.Spec.Permissions
+	return permissionsAsked(key.Spec.Permissions)
 }
 
 // shownPrefixes is how many prefixes of addresses are named.

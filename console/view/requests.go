@@ -57,7 +57,7 @@ func lastDecided(review *v1alpha1.KeyRequestReview) (last v1alpha1.Decided) {
 // RequestRow is a row of the list of requests.
 func (s *Sight) RequestRow(review *v1alpha1.KeyRequestReview) page.Request {
 	row := s.request(review)
-	row.Projects, row.Permissions = first(shownNames, review.Spec.Projects), first(shownNames, askedPermissions(review))
+	row.Projects, row.Permissions = first(shownNames, review.Spec.Projects), first(shownNames, permissionsAsked(review.Spec.Permissions))
 	row.UseCase = brief(row.UseCase, shownUseCase)
 	return row
 }
@@ -66,7 +66,7 @@ func (s *Sight) request(review *v1alpha1.KeyRequestReview) page.Request {
 	spec := &review.Spec
 	return page.Request{
 		Name: spec.Request.Name, Href: s.Group.Request(review.Name), Namespace: spec.Request.Namespace, By: orElse(spec.Request.By, "not recorded"),
-		Projects: join(spec.Projects), Permissions: join(askedPermissions(review)), UseCase: spec.UseCase,
+		Projects: join(spec.Projects), Permissions: join(permissionsAsked(review.Spec.Permissions)), UseCase: spec.UseCase,
 		Lifetime: orElse(string(spec.Lifetime), "default of the Group"), State: requestState(review), At: spec.Request.At.Time,
 	}
 }
@@ -79,11 +79,18 @@ func (s *Sight) Request(review *v1alpha1.KeyRequestReview) page.RequestDetail {
 		Withdraws: s.Decides && CanFollow(review, v1alpha1.VerdictWithdrawn),
 	}
 	for _, one := range review.Spec.Decided {
-		detail.Decided = append(detail.Decided, page.Decided{State: verdictState(one.Verdict), By: one.By, Reason: one.Reason, At: one.At.Time})
+		detail.Decided = append(detail.Decided, whoDecided(one))
 	}
-	slices.SortStableFunc(detail.Decided, func(a, b page.Decided) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(detail.Decided, byTime)
 	return detail
 }
+
+// whoDecided is who has decided what.
+func whoDecided(one v1alpha1.Decided) page.Decided {
+	return page.Decided{State: verdictState(one.Verdict), By: one.By, Reason: one.Reason, At: one.At.Time}
+}
+
+func byTime(a, b page.Decided) int { return a.At.Compare(b.At) }
 
 // requestState is the state of a request in a word. What admission has not recorded is done by nobody.
 func requestState(review *v1alpha1.KeyRequestReview) page.State {
@@ -107,11 +114,12 @@ func verdictState(verdict v1alpha1.Verdict) page.State {
 	return page.State{Text: string(verdict), Tone: tone}
 }
 
-func askedPermissions(review *v1alpha1.KeyRequestReview) []v1alpha1.PermissionName {
-	if len(review.Spec.Permissions) == 0 {
+// permissionsAsked are those of a request, which are read if it names none.
+func permissionsAsked(named []v1alpha1.PermissionName) []v1alpha1.PermissionName {
+	if len(named) == 0 {
 		return []v1alpha1.PermissionName{v1alpha1.PermissionRead}
 	}
-	return review.Spec.Permissions
+	return named
 }
 
 // brief is the beginning of a text, on one line.

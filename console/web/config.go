@@ -146,6 +146,7 @@ func New(config Config) (*Pages, error) {
 	c.routeGroups()
 	c.routeKeys()
 	c.routeRequests()
+	c.routeAsk()
 	handler, err := c.around(c.mux)
 	return &Pages{Handler: handler, routes: c.routes, streams: c.streams}, err
 }

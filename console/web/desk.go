@@ -38,6 +38,20 @@ type Desk interface {
 	// DecideRequest writes a decision. It is ErrConflict if that cannot follow what was decided meanwhile.
 	DecideRequest(ctx context.Context, of place.Group, review string, decision Decision) error
 
+	// OwnRequests is one page of the KeyRequests that the person may see where the keys are to be, and OwnRequest is one of them.
+	OwnRequests(ctx context.Context, query ListQuery) (page.OwnRequests, error)
+	OwnRequest(ctx context.Context, of place.Request) (page.OwnRequest, error)
+	// NewRequest is the form for one, with what was entered; sent reports whether the person has filled it in, or a link. Unless it is shown again
+	// because it was not accepted, it is ErrForbidden for who may not create KeyRequests in the namespace. AskYAML shows it with the KeyRequest.
+	NewRequest(ctx context.Context, entered EnteredRequest, sent bool) (page.Ask, error)
+	AskYAML(ctx context.Context, entered EnteredRequest) (page.Ask, error)
+	// CreateRequest creates the KeyRequest that the form describes.
+	CreateRequest(ctx context.Context, entered EnteredRequest) (place.Request, error)
+	// Deletable asks before a KeyRequest is deleted. It is ErrForbidden for who may not delete it.
+	Deletable(ctx context.Context, of place.Request) (page.DeleteRequest, error)
+	// DeleteRequest deletes it, with its key. That has the name that was typed: it is an InvalidError of "name" otherwise.
+	DeleteRequest(ctx context.Context, of place.Request, typed string) error
+
 	// NewKey is the form for a new key: what may be chosen, and what was entered. With YAML if it was asked for.
 	NewKey(ctx context.Context, of place.Group, entered *EnteredKey, yaml bool) (page.Create, error)
 	// CreateKey creates the ApiKey that the form describes.
@@ -78,6 +92,13 @@ type EnteredKey struct {
 	Projects, Permissions, Clients []string
 	Addresses                      []string
 	Lifetime, Rotation, Reveal     string
+}
+
+// EnteredRequest is the form that asks for a key as somebody filled it in.
+type EnteredRequest struct {
+	Namespace, Name, Group string // Group is NAME, or NAMESPACE/NAME
+	Projects, Permissions  []string
+	UseCase, Lifetime      string
 }
 
 // Decision is what somebody decides about a request for a key.

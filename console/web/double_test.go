@@ -37,6 +37,7 @@ const (
 var (
 	acme     = place.Group{Namespace: "team-a", Name: "acme"}
 	other    = place.Group{Namespace: "team-b", Name: "other"}
+	asked    = place.Request{Namespace: "shop", Name: "web"}
 	checkout = place.Key{Group: acme, Namespace: "team-a", Name: "checkout"}
 )
 
@@ -119,6 +120,45 @@ func (d desk) Request(_ context.Context, of place.Group, review string) (page.Re
 
 func (d desk) DecideRequest(_ context.Context, of place.Group, review string, decision web.Decision) error {
 	return d.change("decide %s %+v", of.Request(review), decision)
+}
+
+func (d desk) OwnRequests(_ context.Context, query web.ListQuery) (page.OwnRequests, error) {
+	return page.OwnRequests{Action: place.Requests, Ask: place.Ask, Requests: []page.Request{{Name: query.Search + query.After, Namespace: "shop", Href: asked.Of()}}}, *d.fails
+}
+
+func (d desk) OwnRequest(context.Context, place.Request) (page.OwnRequest, error) {
+	return page.OwnRequest{Problem: "Nobody has decided."}, *d.fails
+}
+
+func (d desk) NewRequest(_ context.Context, entered web.EnteredRequest, sent bool) (page.Ask, error) {
+	p := page.Ask{
+		Action: place.Ask, Namespace: page.Input{Value: entered.Namespace}, Name: page.Input{Value: entered.Name}, Group: page.Input{Value: entered.Group},
+		Projects: page.Pick{Value: strings.Join(entered.Projects, "\n")}, Permissions: page.Pick{Value: strings.Join(entered.Permissions, "\n")},
+		UseCase: page.Input{Value: entered.UseCase}, Lifetime: page.Pick{Value: entered.Lifetime},
+	}
+	if !sent {
+		p.Problem = *d.cannot
+		return p, *d.fails
+	}
+	return p, nil
+}
+
+func (d desk) AskYAML(ctx context.Context, entered web.EnteredRequest) (page.Ask, error) {
+	p, _ := d.NewRequest(ctx, entered, true)
+	p.YAML = "kind: KeyRequest"
+	return p, *d.fails
+}
+
+func (d desk) CreateRequest(_ context.Context, entered web.EnteredRequest) (place.Request, error) {
+	return place.Request{Namespace: entered.Namespace, Name: entered.Name}, d.change("ask %+v", entered)
+}
+
+func (d desk) Deletable(_ context.Context, of place.Request) (page.DeleteRequest, error) {
+	return page.DeleteRequest{Name: of.Name, Action: of.Of("delete"), Key: of.Name, Error: *d.cannot}, nil
+}
+
+func (d desk) DeleteRequest(_ context.Context, of place.Request, typed string) error {
+	return d.change("delete %s, typed %q", of.Of(), typed)
 }
 
 func (d desk) NewKey(_ context.Context, of place.Group, entered *web.EnteredKey, yaml bool) (page.Create, error) {

@@ -135,6 +135,7 @@ var labels = map[string]string{
 	"name": "Name", "description": "Description", "projects": "Projects", "permissions": "Permissions", "clients": "Clients",
 	"addresses": "Addresses", "lifetime": "Expires after", "rotation": "Rotates", "reveal": "Delivered", "domains": "Sites",
 	"localhost": "Allow localhost", "missing": "Requests without an origin", "site": "Address of the site", "overlap": "Overlap", "reason": "Reason",
+	"namespace": "Namespace", "group": "Group", "useCase": "Use case",
 	"step": "", "next": "", "version": "",
 }
 

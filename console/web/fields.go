@@ -12,8 +12,13 @@ import (
 // Bounds of fields, in characters and entries; those of the API types, or tighter.
 const (
 	mostName        = 253
+	mostNamespace   = 63
+	mostGroup       = 317 // a namespace, a slash and a name
 	mostGroupSearch = 317 // a namespace, a slash and a name
 	mostDescription = 500
+	mostUseCase     = 500
+	mostLifetime    = 32
+	mostNameText    = 4096 // 64 names, one a line
 	mostWhy         = 500
 	mostProjects    = 64
 	mostPermissions = 33
@@ -96,6 +101,26 @@ func (f *fields) chosen(name string, most int) []string {
 		}
 	}
 	return values
+}
+
+// names has names that were chosen, or written one a line, each once. All of them, so that the form can be shown again, also if they are too many.
+func (f *fields) names(name string, most int) []string {
+	var names []string
+	left := mostNameText
+	for _, sent := range f.sent[name] {
+		f.bound(name, strings.ReplaceAll(sent, "\r\n", "\n"), left, true)
+		left -= min(left, utf8.RuneCountInString(sent))
+		for line := range strings.Lines(sent) {
+			line = strings.TrimSpace(line)
+			if line != "" && (len(names) > most || !slices.Contains(names, line)) {
+				names = append(names, line)
+			}
+		}
+	}
+	if len(names) > most {
+		f.refuse(name, "At most %d, one a line.", most)
+	}
+	return names
 }
 
 func (f *fields) bound(name, text string, most int, lines bool) {

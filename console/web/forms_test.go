@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/keyward-dev/keyward/console/place"
 	"github.com/keyward-dev/keyward/console/web"
 )
 
@@ -38,6 +39,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	all := changes()
 	create, allowlist, rotate, revoke, refusal := all[0], all[1], all[2], all[5], all[8]
+	ask, deletion := all[10], all[11]
 	for _, one := range []struct {
 		of     change
 		name   string
@@ -76,6 +78,26 @@ func TestBounds(t *testing.T) {
 		{refusal, "reason", []string{"a\x00b"}, "characters that cannot be shown"},
 		{refusal, "step", nil, "Choose what to decide."},
 		{refusal, "step", []string{"Approved"}, "Choose what to decide."},
+		{ask, "namespace", []string{""}, "Fill this in."},
+		{ask, "namespace", []string{"Shop"}, "Use lower-case letters, digits and hyphens."},
+		{ask, "namespace", []string{strings.Repeat("a", 64)}, "At most 63 characters."},
+		{ask, "name", []string{""}, "Fill this in."},
+		{ask, "name", []string{"web/../x"}, "Use lower-case letters, digits and hyphens."},
+		{ask, "name", []string{strings.Repeat("a", 254)}, "At most 253 characters."},
+		{ask, "group", []string{""}, "Fill this in."},
+		{ask, "group", []string{strings.Repeat("a", 318)}, "At most 317 characters."},
+		{ask, "projects", nil, "Name at least one."},
+		{ask, "projects", []string{" \n \n"}, "Name at least one."},
+		{ask, "projects", numbered(65), "At most 64, one a line."},
+		{ask, "projects", []string{strings.Join(numbered(65), "\n")}, "At most 64, one a line."},
+		{ask, "projects", []string{strings.Repeat("a", 4097)}, "At most 4096 characters."},
+		{ask, "projects", []string{"a\x00b"}, "characters that cannot be shown"},
+		{ask, "permissions", []string{strings.Join(numbered(34), "\n")}, "At most 33, one a line."},
+		{ask, "permissions", []string{"a\xffb"}, "This is not text."},
+		{ask, "useCase", []string{" "}, "Say what the key is for"},
+		{ask, "useCase", []string{strings.Repeat("ä", 501)}, "At most 500 characters."},
+		{ask, "lifetime", []string{strings.Repeat("1", 33)}, "At most 32 characters."},
+		{deletion, "name", []string{strings.Repeat("a", 254)}, "At most 253 characters."},
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%.10q", one.of.path, one.name, one.values), func(t *testing.T) {
 			t.Parallel()
@@ -249,6 +271,14 @@ func TestQueries(t *testing.T) {
 		{"/groups/team-a/Acme", 404, "It does not exist, or you may not see it."},
 		{"/groups/team-a/acme/keys/TEAM/x", 404, "It does not exist, or you may not see it."},
 		{"/groups/team-a/foreign", 404, "It does not exist, or you may not see it."},
+		{place.Requests + "?search=shop%2Fweb&after=x", 200, "shop/webx"},
+		{place.Requests + "?search=" + strings.Repeat("a", 318), 422, "At most 317 characters."},
+		{place.Requests + "?after=" + strings.Repeat("a", 4097), 422, "At most 4096 characters."},
+		{"/requests/shop/Web", 404, "It does not exist, or you may not see it."},
+		{"/requests/Shop/web", 404, "It does not exist, or you may not see it."},
+		{"/requests/shop/..%2Fweb/delete", 404, "It does not exist, or you may not see it."},
+		{place.Ask + "?namespace=shop&group=acme/acme&name=x", 200, `name="group" value="acme/acme"`},
+		{place.Ask + "?namespace=" + strings.Repeat("a", 64), 422, "At most 63 characters."},
 		{"/nothing", 404, "404 page not found"},
 	} {
 		want(t, b.get(one.path), one.status, "<!doctype html>", one.says)

@@ -39,6 +39,10 @@ func changes() []change {
 			acme.Request("5f0d")},
 		{acme.Request("5f0e"), url.Values{"step": {"withdraw"}, "reason": {"over"}}, "ada: decide " + acme.Request("5f0e") + " {Verdict:Withdrawn Reason:over}",
 			acme.Request("5f0e")},
+		{place.Ask, url.Values{"step": {"create"}, "namespace": {"shop"}, "name": {"web"}, "group": {"acme/acme"}, "projects": {"media\r\n\r\n maps ", "media"},
+			"permissions": {"read"}, "useCase": {"The\r\nshop"}, "lifetime": {"30d"}, "unknown": {"x"}},
+			"ada: ask {Namespace:shop Name:web Group:acme/acme Projects:[media maps] Permissions:[read] UseCase:The\nshop Lifetime:30d}", asked.Of()},
+		{asked.Of("delete"), url.Values{"name": {"web"}}, `ada: delete /requests/shop/web, typed "web"`, place.RequestsIn("shop")},
 	}
 }
 
@@ -69,54 +73,59 @@ func TestNothingIsDone(t *testing.T) {
 		status int
 		send   func(b *browser, one change, token string) *httptest.ResponseRecorder
 		again  bool // what was typed is shown again, with a token
+		// ofGroup is a refusal of forms that are about a Group.
+		ofGroup bool
 	}{
 		{"no session", http.StatusUnauthorized, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			delete(b.cookies, "__Host-keyward-token")
 			return b.post(one.path, token, one.form)
-		}, true},
+		}, true, false},
 		{"session over", http.StatusUnauthorized, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			b.now = b.now.Add(31 * time.Minute)
 			return b.post(one.path, token, one.form)
-		}, true},
+		}, true, false},
 		{"stale token", http.StatusForbidden, func(b *browser, one change, _ string) *httptest.ResponseRecorder {
 			return b.post(one.path, "x", one.form)
-		}, true},
+		}, true, false},
 		{"signed in again", http.StatusForbidden, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			delete(b.cookies, "__Host-keyward-token")
 			b.signIn()
 			return b.post(one.path, token, one.form)
-		}, true},
+		}, true, false},
 		{"cross-site", http.StatusForbidden, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			b.headers["Sec-Fetch-Site"] = "cross-site"
 			return b.post(one.path, token, one.form)
-		}, false},
+		}, false, false},
 		{"another Group is chosen", http.StatusConflict, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			b.get(other.Of())
 			return b.post(one.path, token, one.form)
-		}, true},
+		}, true, true},
 		{"no Group is chosen", http.StatusConflict, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			delete(b.cookies, "__Host-keyward-active")
 			return b.post(one.path, token, one.form)
-		}, true},
+		}, true, true},
 		{"no member", http.StatusNotFound, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			return b.post(strings.Replace(one.path, "/groups/team-a/acme", "/groups/team-a/foreign", 1), token, one.form)
-		}, false},
+		}, false, true},
 		{"a name that leaves its segment", http.StatusNotFound, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			return b.post(strings.Replace(one.path, "/groups/team-a/acme", "/groups/team-a/..%2Facme", 1), token, one.form)
-		}, false},
+		}, false, true},
 		{"too large", http.StatusRequestEntityTooLarge, func(b *browser, one change, token string) *httptest.ResponseRecorder {
 			form := url.Values{"long": {strings.Repeat("x", 64<<10)}}
 			for name, values := range one.form {
 				form[name] = values
 			}
 			return b.post(one.path, token, form)
-		}, false},
+		}, false, false},
 		{"another method", http.StatusMethodNotAllowed, func(b *browser, one change, _ string) *httptest.ResponseRecorder {
 			return b.do(http.MethodPut, one.path, "")
-		}, false},
+		}, false, false},
 	}
 	for _, one := range changes() {
 		for _, refusal := range refusals {
+			if refusal.ofGroup && !strings.HasPrefix(one.path, acme.Of()) {
+				continue
+			}
 			t.Run(one.path+"/"+refusal.name, func(t *testing.T) {
 				t.Parallel()
 				b := install(t).browser().signIn()
@@ -131,7 +140,7 @@ func TestNothingIsDone(t *testing.T) {
 				if !refusal.again {
 					return
 				}
-				for _, name := range []string{"name", "domains", "reason"} {
+				for _, name := range []string{"name", "domains", "reason", "namespace", "group", "useCase"} {
 					if typed := strings.TrimSpace(strings.Split(one.form.Get(name), "\n")[0]); !strings.Contains(w.Body.String(), typed) {
 						t.Errorf("%q is lost: %s", typed, w.Body)
 					}
@@ -155,7 +164,7 @@ func TestNothingIsDone(t *testing.T) {
 // TestEveryPageNeedsASession has every page: who has none is sent to sign in and back, and the Desk is not asked.
 func TestEveryPageNeedsASession(t *testing.T) {
 	t.Parallel()
-	paths := []string{"/", acme.Of(), acme.Of("usage"), acme.Of("allowlists"), acme.Of("log"), checkout.Of(), "/sign-out"}
+	paths := []string{"/", acme.Of(), acme.Of("usage"), acme.Of("allowlists"), acme.Of("log"), checkout.Of(), "/sign-out", place.Requests, asked.Of()}
 	for _, one := range changes() {
 		paths = append(paths, one.path)
 	}

@@ -27,6 +27,7 @@ const (
 	keyPattern       = groupPattern + "/keys/{keyns}/{key}"
 	allowlistPattern = groupPattern + "/allowlists/{allowns}/{allowlist}"
 	requestPattern   = groupPattern + "/requests/{request}"
+	askedPattern     = place.Requests + "/{askedns}/{asked}"
 )
 
 // document is a page.
@@ -112,9 +113,9 @@ func (c *console) again(a *asked, f form, status int, problem string) error {
 // guarded has all that stands before a page of somebody who has signed in.
 func (c *console) guarded(pattern string, handler http.Handler) http.Handler {
 	if strings.HasPrefix(pattern, groupPattern) {
-		handler = named(c.sessions.RequireActive(groupOf, handler))
+		handler = c.sessions.RequireActive(groupOf, handler)
 	}
-	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(handler)))
+	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(named(handler))))
 }
 
 func groupOf(r *http.Request) string { return r.PathValue("ns") + "/" + r.PathValue("group") }
@@ -131,12 +132,12 @@ func named(next http.Handler) http.Handler {
 }
 
 func goodNames(r *http.Request) bool {
-	for _, name := range []string{"ns", "keyns", "allowns"} {
+	for _, name := range []string{"ns", "keyns", "allowns", "askedns"} {
 		if v := r.PathValue(name); v != "" && len(validation.IsDNS1123Label(v)) > 0 {
 			return false
 		}
 	}
-	for _, name := range []string{"group", "key", "allowlist", "request"} {
+	for _, name := range []string{"group", "key", "allowlist", "request", "asked"} {
 		if v := r.PathValue(name); v != "" && len(validation.IsDNS1123Subdomain(v)) > 0 {
 			return false
 		}
@@ -198,6 +199,7 @@ func (c *console) frame(r *http.Request, title string) page.Frame {
 	f.Person, f.SignOut = of.Name, !c.config.Loopback
 	group := place.Group{Namespace: r.PathValue("ns"), Name: r.PathValue("group")}
 	if group.Name == "" {
+		f.Crumbs = crumbsOfRequests(r)
 		return f
 	}
 	f.Crumbs = []page.Link{{Text: "Groups", Href: place.Groups}}

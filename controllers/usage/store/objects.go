@@ -103,15 +103,12 @@ func (o *object) recover(period quotaledger.Period) *quotaledger.Ledger {
 }
 
 func (s *Objects) read(ctx context.Context, name string) (*object, error) {
-	namespace, name, _ := strings.Cut(name, "/")
-	o := &object{group: &v1alpha1.Group{}, usage: &v1alpha1.GroupUsage{}}
-	at := types.NamespacedName{Namespace: namespace, Name: name}
-	if err := s.Groups.Get(ctx, at, o.group, client.UnsafeDisableDeepCopy); apierrors.IsNotFound(err) {
-		return nil, ErrNoGroup
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the Group: %w", err)
+	group, err := s.groupOf(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	switch err := s.Reader.Get(ctx, at, o.usage); {
+	o := &object{group: group, usage: &v1alpha1.GroupUsage{}}
+	switch err := s.Reader.Get(ctx, client.ObjectKeyFromObject(group), o.usage); {
 	case apierrors.IsNotFound(err):
 		o.usage = &v1alpha1.GroupUsage{}
 	case err != nil:
@@ -130,6 +127,20 @@ func (s *Objects) read(ctx context.Context, name string) (*object, error) {
 		o.usage.Status.Log = nil // somebody has restored it: the log was that of another Group
 	}
 	return o, nil
+}
+
+// groupOf returns a Group, namespace/name, as the cache has it. Errors: ErrNoGroup.
+func (s *Objects) groupOf(ctx context.Context, name string) (*v1alpha1.Group, error) {
+	namespace, name, _ := strings.Cut(name, "/")
+	group := &v1alpha1.Group{}
+	err := s.Groups.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, group, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, ErrNoGroup
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Group: %w", err)
+	}
+	return group, nil
 }
 
 // isAbout reports whether what a GroupUsage has is about the Group. It is about one that had the same name before if it has that

@@ -123,6 +123,7 @@ func TestObjects(t *testing.T) {
 	t.Run("traffic", func(t *testing.T) { trafficOf(keep(t, admin, "traffic")) })
 	t.Run("an anchor day", func(t *testing.T) { anchored(keep(t, admin, "anchored")) })
 	t.Run("each", func(t *testing.T) { each(t, keep(t, admin, "each")) })
+	t.Run("group created again, with another store", func(t *testing.T) { createdAgainInRedis(keep(t, admin, "redis")) })
 	t.Run("another store before", func(t *testing.T) { publishedBefore(keep(t, admin, "published")) })
 	t.Run("size", func(t *testing.T) { size(keep(t, admin, "size")) })
 }
@@ -373,6 +374,50 @@ func each(t *testing.T, k *kept) {
 	clear(seen)
 	if err := k.objects.Each(t.Context(), []string{"kube-system"}, note); err != nil || len(seen) > 0 {
 		t.Errorf("elsewhere: %+v, %v", seen, err)
+	}
+}
+
+// createdAgainInRedis: a Group that is deleted and made again begins with nothing, and what was counted of the first is not counted of it.
+func createdAgainInRedis(k *kept) {
+	redis, _ := openRedis(k.T)
+	published := store.Publish(redis, k.objects, 1)
+	save := func(entry store.Entry) (string, error) {
+		return published.Save(k.Context(), k.key, entry, store.Totals{})
+	}
+	entry := load(k, published, k.key)
+	entry.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: 42, Spent: 42, Leased: 50}}}
+	version, err := save(entry)
+	if err != nil {
+		k.Fatal(err)
+	}
+	entry.Version = version
+	if got := load(k, published, k.key); got.Ledger.Total().Requests != 42 {
+		k.Fatalf("%+v", got.Ledger)
+	}
+
+	if err := k.admin.Delete(k.Context(), k.group()); err != nil {
+		k.Fatal(err)
+	}
+	if _, err := published.Load(k.Context(), k.key); !errors.Is(err, store.ErrNoGroup) {
+		k.Errorf("without the Group: %v", err)
+	}
+	if _, err := save(entry); !errors.Is(err, store.ErrNoGroup) {
+		k.Errorf("without the Group: %v", err)
+	}
+	k.createGroup()
+	if _, err := save(entry); !errors.Is(err, store.ErrConflict) {
+		k.Errorf("what was loaded of the first Group is saved of the second: %v", err)
+	}
+	second := load(k, published, k.key)
+	if got := second.Ledger.Total(); got != (quotaledger.Counters{}) {
+		k.Errorf("the second Group begins with %+v", got)
+	}
+	second.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: 1, Spent: 1, Leased: 5}}}
+	if _, err := save(second); err != nil {
+		k.Fatal(err)
+	}
+	if got := load(k, published, k.key).Ledger.Total().Requests; got != 1 {
+		k.Errorf("the second Group has %d", got)
 	}
 }
 

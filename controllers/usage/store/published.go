@@ -42,7 +42,11 @@ func Publish(store Store, objects *Objects, writes rate.Limit) *Published {
 // Load implements Store. A ledger that the Store does not have, and whose period has begun in another store, begins with what is
 // known to be used.
 func (p *Published) Load(ctx context.Context, key Key) (Entry, error) {
-	entry, err := p.Store.Load(ctx, key)
+	kept, err := p.ofGroup(ctx, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	entry, err := p.Store.Load(ctx, kept)
 	if err != nil || entry.Version != "" {
 		return entry, err
 	}
@@ -52,7 +56,12 @@ func (p *Published) Load(ctx context.Context, key Key) (Entry, error) {
 
 // Save implements Store.
 func (p *Published) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	version, err := p.Store.Save(ctx, key, entry, totals)
+	kept, err := p.ofGroup(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	// If the Group was made again since it was loaded, this is another ledger, which does not have the version.
+	version, err := p.Store.Save(ctx, kept, entry, totals)
 	if err != nil || key.Owner != "" {
 		return version, err
 	}
@@ -61,6 +70,19 @@ func (p *Published) Save(ctx context.Context, key Key, entry Entry, totals Total
 	p.mu.Unlock()
 	p.queue.AddAfter(key, publishAfter)
 	return version, nil
+}
+
+// ofGroup returns the key with the UID of the Group, for a ledger of a Group.
+func (p *Published) ofGroup(ctx context.Context, key Key) (Key, error) {
+	if key.Owner != "" {
+		return key, nil
+	}
+	group, err := p.objects.groupOf(ctx, key.Group)
+	if err != nil {
+		return Key{}, err
+	}
+	key.UID = group.UID
+	return key, nil
 }
 
 // NeedLeaderElection is true: only the leader counts.

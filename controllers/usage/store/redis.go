@@ -51,6 +51,9 @@ func (r *Redis) Close() error { return r.client.Close() }
 
 func (r *Redis) name(key Key) string {
 	name := r.prefix + "usage:{" + key.Group + "}:" + key.Period.String()
+	if key.UID != "" {
+		name += "@" + string(key.UID)
+	}
 	if key.Owner != "" {
 		name += ":" + key.Owner
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
@@ -23,6 +25,9 @@ var (
 // Key names a ledger.
 type Key struct {
 	Group string // namespace/name
+	// UID is that of the Group, in a store that knows none: Published sets it, so that a Group that is deleted and made again begins with
+	// nothing. It is empty everywhere else, and for the quota of a key, which may outlive its Group.
+	UID types.UID
 	// Owner is the id of the key of the Group whose quota it is for; empty for the Group's.
 	Owner string
 	// Period is one of the Group's quotas.

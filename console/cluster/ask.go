@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,14 +49,21 @@ func (d *Desk) AskYAML(ctx context.Context, entered web.EnteredRequest) (page.As
 	if err != nil {
 		return page.Ask{}, err
 	}
-	request, _ := view.AskFor(group, of)
+	request, problems := view.AskFor(group, of)
+	maps.DeleteFunc(problems, func(field, _ string) bool { return of.IsEmpty(field) }) // it can be filled in afterwards
+	if len(problems) > 0 {
+		return page.Ask{}, &web.InvalidError{Fields: problems}
+	}
 	form := view.NewRequest(group, of, nil)
 	form.YAML, err = view.RequestYAML(request)
 	return form, err
 }
 
-// CreateRequest implements web.Desk. Who may create them is for the API server to say.
+// CreateRequest implements web.Desk. Who may create them is for the API server to say, in the end.
 func (d *Desk) CreateRequest(ctx context.Context, entered web.EnteredRequest) (place.Request, error) {
+	if err := d.mayAsk(ctx, entered.Namespace); err != nil {
+		return place.Request{}, err
+	}
 	group, err := d.groupAsked(ctx, view.GroupNamed(entered.Group, entered.Namespace))
 	if err != nil {
 		return place.Request{}, err
@@ -87,7 +95,15 @@ func (d *Desk) mayAsk(ctx context.Context, namespace string) error {
 	}
 	asks, err := d.onRequests(ctx, "create", namespace, "")
 	if err == nil && !asks {
-		err = fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to create KeyRequests there", web.ErrForbidden, namespace)
+		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to create KeyRequests there", web.ErrForbidden, namespace)
+	}
+	reads := false
+	if err == nil {
+		reads, err = d.onRequests(ctx, "get", namespace, "")
+	}
+	if err == nil && !reads {
+		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to get KeyRequests there, too: nobody else would say what becomes of it",
+			web.ErrForbidden, namespace)
 	}
 	return err
 }
@@ -112,6 +128,9 @@ func (d *Desk) OwnRequests(ctx context.Context, query web.ListQuery) (page.OwnRe
 	if !good {
 		shown.Search.Error = notNamespace
 		return shown, nil
+	}
+	if what.named && what.name == "" {
+		shown.Within = what.namespace
 	}
 	of := &listing[v1alpha1.KeyRequest]{
 		into: func() client.ObjectList { return &v1alpha1.KeyRequestList{} },
@@ -143,7 +162,7 @@ func (d *Desk) OwnRequest(ctx context.Context, of place.Request) (page.OwnReques
 	if err != nil {
 		return page.OwnRequest{}, err
 	}
-	known := view.Issue{}
+	known := view.Issue{Now: d.now()}
 	if known.Group, err = d.groupAsked(ctx, view.GroupAsked(request)); err != nil {
 		return page.OwnRequest{}, err
 	}

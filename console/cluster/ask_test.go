@@ -2,8 +2,10 @@ package cluster_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -19,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/console/place"
 	"github.com/keyward-dev/keyward/console/web"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/keyrequest"
 	"github.com/keyward-dev/keyward/internal/role"
 )
@@ -155,10 +158,44 @@ var _ = Describe("Asking for a key", func() {
 		Expect(got.Body.String()).To(And(ContainSubstring("You may not do this: ask for keys in the namespace "+owner.Namespace), Not(ContainSubstring("<textarea"))))
 		got = v.post(place.Ask, filledIn(owner, owner))
 		Expect(got.Code).To(Equal(http.StatusForbidden))
-		Expect(got.Body.String()).To(And(ContainSubstring("You may not do this: "), ContainSubstring("cannot create resource"), ContainSubstring(`value="web"`),
+		Expect(got.Body.String()).To(And(ContainSubstring("You may not do this: "), ContainSubstring("needs the right to create KeyRequests there"), ContainSubstring(`value="web"`),
 			ContainSubstring("\nmarketing</textarea>"), ContainSubstring("The &lt;b&gt;shop&lt;/b&gt; shows scenes</textarea>"), ContainSubstring(`value="30d"`)))
 		Expect(client.IgnoreNotFound(testenv.Admin.Get(ctx, owner.Request("web").NamespacedName, &v1alpha1.KeyRequest{}))).To(Succeed())
 		Expect(isAsked("web")(ctx, owner, "")).To(BeFalse())
+	})
+
+	It("is refused to who could not see what becomes of it", func(ctx SpecContext) {
+		_, v := requester(ctx, shop)
+		user := shop.Namespace + ":blind"
+		creates := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: "creates"},
+			Rules: []rbacv1.PolicyRule{{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"keyrequests"}, Verbs: []string{"create"}}}}
+		Expect(testenv.Admin.Create(ctx, creates)).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: "creates"},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "creates"},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}})).To(Succeed())
+		Eventually(func() string {
+			return visit(newConsole(shop), user).get(place.AskIn(shop.Namespace, place.Group{})).Body.String()
+		}).
+			Should(ContainSubstring("needs the right to get KeyRequests there, too"))
+		got := visit(newConsole(shop), user).post(place.Ask, filledIn(shop, owner))
+		Expect(got.Code).To(Equal(http.StatusForbidden), got.Body.String())
+		Expect(isAsked("web")(ctx, shop, "")).To(BeFalse())
+		Expect(v.post(place.Ask, filledIn(shop, owner)).Code).To(Equal(http.StatusSeeOther))
+	})
+
+	It("is shown as YAML without what would be refused", func(ctx SpecContext) {
+		_, v := requester(ctx, shop)
+		yaml := func(change func(url.Values)) *httptest.ResponseRecorder {
+			return v.post(place.Ask, filledIn(shop, owner, func(f url.Values) { f.Set("step", "yaml"); change(f) }))
+		}
+		Expect(yaml(func(f url.Values) { f.Del("useCase"); f.Del("name"); f.Del("projects") }).Body.String()).To(ContainSubstring("kind: KeyRequest"), "as far as it is filled in")
+		key, err := keyformat.Mint("kw", rand.Reader)
+		Expect(err).NotTo(HaveOccurred())
+		for field, value := range map[string]string{"useCase": "The shop has " + key.Reveal(), "projects": "not a name", "group": "a/b/c", "lifetime": "soon"} {
+			got := yaml(func(f url.Values) { f.Set(field, value) })
+			Expect(got.Code).To(Equal(http.StatusUnprocessableEntity), field)
+			Expect(got.Body.String()).To(And(ContainSubstring(`id="`+field+`-error"`), Not(ContainSubstring("kind: KeyRequest"))), field)
+		}
 	})
 
 	It("says what admission and the API server refuse, at the form", func(ctx SpecContext) {

@@ -38,6 +38,8 @@ func changing(err error) error {
 		return fmt.Errorf("%w: %w", web.ErrConflict, err)
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
 		return fields(status)
+	case apierrors.IsBadRequest(err) && errors.As(err, &status): // what a webhook refuses without a code of its own
+		return invalid("", shorten(status.ErrStatus.Message))
 	}
 	return err
 }

@@ -47,6 +47,11 @@ func TestErrors(t *testing.T) {
 		!strings.HasPrefix(is.Fields[""], "spec.context: ") || len(is.Fields[""]) > maxMessage+len("…") {
 		t.Errorf("%v: %+v", err, is)
 	}
+	// A webhook that refuses without a code of its own, such as a policy of the platform.
+	if err := changing(apierrors.NewBadRequest("admission webhook \"policy.example\" denied the request: no keys on Fridays")); !errors.As(err, &is) ||
+		!strings.HasSuffix(is.Fields[""], "no keys on Fridays") {
+		t.Errorf("a policy: %v", err)
+	}
 	if err := changing(apierrors.NewAlreadyExists(resource, "web")); !errors.As(err, &is) || is.Fields["name"] == "" {
 		t.Errorf("a name that is taken: %v", err)
 	}

@@ -35,7 +35,7 @@ type Config struct {
 
 	APIServer, APIServerCAFile string
 	ServiceAccounts            bool     // their tokens sign in, too
-	Namespaces                 []string // in which Groups are looked for, for people who may not list those of all namespaces
+	Namespaces                 []string // in which Groups and requests for keys are looked for, for people who may not list those of all namespaces
 
 	// RevocationsNamespace and Revocations name the ConfigMap in which replicas share which sessions were ended; empty: there is one replica, which keeps
 	// that in memory. TokenFile has the token of the ServiceAccount that may write it.

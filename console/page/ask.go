@@ -38,6 +38,7 @@ type OwnRequests struct {
 	Requests []Request
 	Search   Input  // part of a name, or a namespace, '/' and part of a name
 	Action   string // the path that Search is sent to
+	Within   string // the namespace that was searched, where no name was
 	Named    bool   // the person may not list the requests of all namespaces, so that some may have to be named
 	Ask      string // path of the form; empty: the person may not ask in the namespace that was searched for
 	Next     string // path of the next page; empty: this is the last
@@ -56,6 +57,7 @@ type OwnRequest struct {
 	Managed string    // what keeps the KeyRequest as Git has it, such as Argo CD; empty: nothing does
 	Decided []Decided // oldest first
 	Key     Link      // that came of it, without Href for who may not see it; empty: none
+	KeyNow  State     // of Key; empty for who may not see it
 	Mount   Mount     // of Key
 	Delete  string    // path of the page that deletes it; empty: the person may not
 	Back    string
@@ -69,7 +71,9 @@ type DeleteRequest struct {
 	Name, Action, Back string
 	Managed            string // what creates it again, as Git has it, such as Argo CD; empty: nothing does
 	// Key is the name of the key that is deleted with it, which has to be typed; empty: there is none.
-	Key          string
+	Key string
+	// Soon reports that the key is created at any moment, if it is not there yet.
+	Soon         bool
 	Typed, Error string // of an attempt that was not accepted
 }
 

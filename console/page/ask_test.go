@@ -47,8 +47,15 @@ func exampleOwnRequestIssued() OwnRequest {
 	page := exampleOwnRequest()
 	page.Problem, page.Managed, page.State, page.Group.Href = "", "Argo CD", State{"Issued", Good}, "/groups/acme/acme"
 	page.Decided = []Decided{{State: State{"Approved", Good}, By: "ada@acme.example", Reason: "We know them.", At: now.Add(-time.Hour)}}
-	page.Key = Link{"web", "/groups/acme/acme/keys/shop/web"}
+	page.Key, page.KeyNow = Link{"web", "/groups/acme/acme/keys/shop/web"}, State{"Expires soon", Warn}
 	page.Mount = Mount{Namespace: "shop", Secret: "web", Item: "api-key", Address: "https://content.example/"}
+	return page
+}
+
+// exampleOwnRequestUnseen is that of somebody who may see neither the Group nor the key.
+func exampleOwnRequestUnseen() OwnRequest {
+	page := exampleOwnRequestIssued()
+	page.Managed, page.Group.Href, page.Key.Href, page.KeyNow, page.Mount.Unseen = "", "", "", State{}, true
 	return page
 }
 
@@ -69,9 +76,11 @@ func askExamples() []example {
 		{"keys-ask", "Keys of acme", Keys{Ask: "/ask?group=acme%2Facme&namespace=acme"}},
 		{"ownrequests", "Requests for keys", exampleOwnRequests},
 		{"ownrequests-named", "Requests for keys", OwnRequests{Action: "/requests", Ask: "/ask", Named: true}},
-		{"ownrequests-none", "Requests for keys", OwnRequests{Action: "/requests", Search: Input{Value: "shop/"}}},
+		{"ownrequests-none", "Requests for keys", OwnRequests{Action: "/requests", Search: Input{Value: "shop/"}, Within: "shop"}},
 		{"ownrequest", "Request web", exampleOwnRequest()},
 		{"ownrequest-issued", "Request web", exampleOwnRequestIssued()},
+		{"ownrequest-unseen", "Request web", exampleOwnRequestUnseen()},
+		{"deleterequest-soon", "Delete the request web", DeleteRequest{Name: "web", Action: "/requests/shop/web/delete", Back: "/requests/shop/web", Key: "web", Soon: true}},
 		{"deleterequest", "Delete the request web", exampleDeleteRequest},
 		{"deleterequest-key", "Delete the request web", exampleDeleteRequestWithKey()},
 	}

@@ -77,6 +77,8 @@ type Mount struct {
 	Namespace, Secret string // empty Secret: no Secret has the key
 	Item              string // of the data of the Secret
 	Address           string // of content that the key reads
+	// Unseen reports that the key is not seen by who looks: it is not known whether it still is in the Secret, and valid.
+	Unseen bool
 }
 
 // snippet is text to copy.

@@ -23,6 +23,17 @@ type EnteredRequest struct {
 	UseCase, Lifetime      string
 }
 
+// IsEmpty reports whether nothing was entered into a field.
+func (e *EnteredRequest) IsEmpty(field string) bool {
+	switch field {
+	case "projects":
+		return len(e.Projects) == 0
+	case "permissions":
+		return len(e.Permissions) == 0
+	}
+	return map[string]string{"namespace": e.Namespace, "name": e.Name, "group": e.Group, "useCase": e.UseCase, "lifetime": e.Lifetime}[field] == ""
+}
+
 // GroupNamed returns the Group that a text means in a namespace: one of it, or another as NAMESPACE/NAME.
 func GroupNamed(text, namespace string) place.Group {
 	if in, name, qualified := strings.Cut(text, "/"); qualified {

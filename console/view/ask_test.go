@@ -285,7 +285,7 @@ func TestKeyOfARequest(t *testing.T) {
 	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "key"}}
 	key.Spec.Projects, key.Status.SecretRef = []v1alpha1.ProjectName{"media"}, &v1alpha1.SecretReference{Name: "web-secret"}
 	key.Status.Versions = []v1alpha1.KeyVersion{{ID: 1, State: v1alpha1.VersionActive}}
-	blind := page.Mount{Namespace: "shop", Secret: "web", Item: "api-key", Address: anywhere}
+	blind := page.Mount{Namespace: "shop", Secret: "web", Item: "api-key", Address: anywhere, Unseen: true}
 	for name, c := range map[string]struct {
 		known     Issue
 		key, href string
@@ -296,6 +296,9 @@ func TestKeyOfARequest(t *testing.T) {
 		"the Group":   {Issue{Group: group}, "", "/groups/acme/acme", blind},
 		"the request": {Issue{}, "", "", blind},
 	} {
+		if got := OwnRequest(request, c.known); (got.KeyNow.Text != "") != (c.known.Key != nil) {
+			t.Errorf("%s: the state of the key is %+v", name, got.KeyNow)
+		}
 		if got := OwnRequest(request, c.known); got.Key != (page.Link{Text: "web", Href: c.key}) || got.Group.Href != c.href || got.Mount != c.mount {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -316,7 +319,21 @@ func TestRequestsOfOthersHaveBounds(t *testing.T) {
 	if got := DeleteRequest(request); got.Key != "" || got.Action != "/requests/shop/web/delete" || got.Back != "/requests/shop/web" {
 		t.Errorf("%+v", got)
 	}
-	if got := DeleteRequest(ownAsked("Issued", "True", "x")); got.Key != "web" {
-		t.Errorf("%+v", got)
+	deleted := ownAsked("Issued", "False", "its key was deleted")
+	deleted.Status.Conditions[0].Reason = v1alpha1.ReasonKeyDeleted
+	for name, c := range map[string]struct {
+		request *v1alpha1.KeyRequest
+		key     string
+		soon    bool
+	}{
+		"with a key":                         {ownAsked("Issued", "True", "x"), "web", false},
+		"approved, the key may be there":     {ownAsked("Approved", "False", "x", v1alpha1.VerdictApproved), "web", true},
+		"its key was deleted":                {deleted, "", false},
+		"refused":                            {ownAsked("Refused", "False", "x", v1alpha1.VerdictRefused), "", false},
+		"undecided, and never was looked at": {ownAsked("", "", ""), "", false},
+	} {
+		if got := DeleteRequest(c.request); got.Key != c.key || got.Soon != c.soon {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

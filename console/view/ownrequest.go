@@ -2,6 +2,7 @@ package view
 
 import (
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ type Issue struct {
 	// Group is that which a key is asked of, and Key the ApiKey that was created; nil: there is none, or the person may not see it.
 	Group *v1alpha1.Group
 	Key   *v1alpha1.ApiKey
+	Now   time.Time
 	// Deletes reports whether the person may delete the request.
 	Deletes bool
 }
@@ -68,6 +70,9 @@ func OwnRequest(request *v1alpha1.KeyRequest, known Issue) page.OwnRequest {
 	}
 	slices.SortStableFunc(detail.Decided, byTime)
 	detail.Key, detail.Mount = issued(request, known)
+	if detail.Key.Text != "" && known.Key != nil {
+		detail.KeyNow = (&Sight{Now: known.Now}).keyState(known.Key)
+	}
 	return detail
 }
 
@@ -79,7 +84,7 @@ func issued(request *v1alpha1.KeyRequest, known Issue) (page.Link, page.Mount) {
 		return page.Link{}, page.Mount{}
 	}
 	if known.Key == nil {
-		return page.Link{Text: key.Name}, page.Mount{Namespace: request.Namespace, Secret: key.Name, Item: v1alpha1.SecretKeyAPIKey, Address: anywhere}
+		return page.Link{Text: key.Name}, page.Mount{Namespace: request.Namespace, Secret: key.Name, Item: v1alpha1.SecretKeyAPIKey, Address: anywhere, Unseen: true}
 	}
 	group, link := known.Group, page.Link{Text: key.Name}
 	if group != nil {
@@ -127,8 +132,13 @@ func ownState(request *v1alpha1.KeyRequest) page.State {
 func DeleteRequest(request *v1alpha1.KeyRequest) page.DeleteRequest {
 	at := requestPlace(request)
 	asks := page.DeleteRequest{Name: request.Name, Action: at.Of("delete"), Back: at.Of(), Managed: Managed(request)}
-	if request.Status.Key != nil {
+	ready := meta.FindStatusCondition(request.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready != nil && ready.Reason == v1alpha1.ReasonKeyDeleted: // another ApiKey may have its name
+	case request.Status.Key != nil:
 		asks.Key = request.Status.Key.Name
+	case request.Status.State == v1alpha1.KeyRequestApproved: // its key may be there, and is not in the status yet
+		asks.Key, asks.Soon = request.Name, true
 	}
 	return asks
 }

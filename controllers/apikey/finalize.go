@@ -60,16 +60,15 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 			return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
 		}
 	}
-	if err != nil {
-		log := ctrl.LoggerFrom(ctx)
-		if left > 0 {
-			log.Error(err, "A deleted ApiKey is reconciled again")
-			return ctrl.Result{RequeueAfter: min(left, conflictRetry)}, nil
-		}
-		log.Error(err, "A deleted ApiKey is released; garbage collection deletes its Secret")
+	if err != nil && left > 0 {
+		ctrl.LoggerFrom(ctx).Error(err, "A deleted ApiKey is reconciled again")
+		return ctrl.Result{RequeueAfter: min(left, conflictRetry)}, nil
 	}
 	if r.Log != nil && !r.Log.MayGo(ctx, key) {
 		return ctrl.Result{RequeueAfter: logRetry}, nil
+	}
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "A deleted ApiKey is released; garbage collection deletes its Secret")
 	}
 	before := key.DeepCopy()
 	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)

@@ -262,6 +262,9 @@ func TestRecordsRejected(t *testing.T) {
 			t.Fatal(found.err)
 		}
 		written := l.write()
+		if l.chain.lacks(found.events, noon.Add(-time.Hour)) {
+			t.Errorf("the key waits for what the log leaves out: %q", summaries(found.events))
+		}
 		for _, event := range written {
 			if strings.Contains(string(event.Data), "secret") || event.Subject.Kind != kindGroup {
 				t.Errorf("%+v", event)

@@ -15,15 +15,16 @@ import (
 // Load reads all logs, and how far they have come.
 func (w *Writer) Load(ctx context.Context) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.chains, w.complete = map[types.UID]*chain{}, false
+	w.complete = false
+	w.mu.Unlock()
+	chains := map[types.UID]*chain{}
 	for _, namespace := range w.namespaces() {
 		err := eachSegment(ctx, w.Reader, func(of *v1alpha1.GroupLog) {
 			group := groupevent.Group{Namespace: of.Namespace, Name: of.Spec.Group, UID: string(of.Spec.GroupUID)}
-			c := w.chains[of.Spec.GroupUID]
+			c := chains[of.Spec.GroupUID]
 			if c == nil {
 				c = w.newChain(group)
-				w.chains[of.Spec.GroupUID] = c
+				chains[of.Spec.GroupUID] = c
 			}
 			if err := c.read(of); err != nil {
 				reportUnreadable(ctx, of, err)
@@ -32,11 +33,13 @@ func (w *Writer) Load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.loadHeads(ctx, namespace); err != nil {
+		if err := w.loadHeads(ctx, namespace, chains); err != nil {
 			return err
 		}
 	}
-	w.complete = true
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.chains, w.complete = chains, true
 	return nil
 }
 
@@ -52,16 +55,16 @@ func reportUnreadable(ctx context.Context, of *v1alpha1.GroupLog, err error) {
 		"namespace", of.Namespace, "name", of.Name)
 }
 
-func (w *Writer) loadHeads(ctx context.Context, namespace string) error {
+func (w *Writer) loadHeads(ctx context.Context, namespace string, chains map[types.UID]*chain) error {
 	return w.eachUsage(ctx, namespace, func(usage *v1alpha1.GroupUsage) error {
 		w.ObserveUsage(usage)
 		if usage.Status.Log == nil || usage.Status.GroupUID == "" {
 			return nil
 		}
-		c := w.chains[usage.Status.GroupUID]
+		c := chains[usage.Status.GroupUID]
 		if c == nil { // every segment is missing
 			c = w.newChain(groupevent.Group{Namespace: usage.Namespace, Name: usage.Name, UID: string(usage.Status.GroupUID)})
-			w.chains[usage.Status.GroupUID] = c
+			chains[usage.Status.GroupUID] = c
 		}
 		c.takeHead(ctx, usage.Status.Log)
 		return nil

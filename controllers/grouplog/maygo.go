@@ -2,12 +2,15 @@ package grouplog
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/internal/groupevent"
 )
 
 // heldFor is how long an object is held for the log at most: a log that cannot be written keeps no namespace from ending.
@@ -23,20 +26,21 @@ type held struct {
 // it has to be asked again: soon after a new leader has started, the log may not have looked at the object yet, and if this leader
 // crashes, the next one finds only what still exists. After a minute it reports true in any case.
 func (w *Writer) MayGo(ctx context.Context, object client.Object) bool {
+	since := w.held.begin(object.GetUID(), w.Clock.Now())
 	if w.hasAllOf(ctx, object) {
 		w.held.end(object.GetUID())
 		return true
 	}
-	if since := w.held.begin(object.GetUID(), w.Clock.Now()); w.Clock.Since(since) < heldFor {
-		return false
+	if w.Clock.Since(since) < heldFor {
+		return false // it is remembered also after the minute, because to let it go may fail
 	}
-	w.held.end(object.GetUID())
 	ctrl.LoggerFrom(ctx).Info("An object goes before all of its events are in the log of its Group", "namespace", object.GetNamespace(),
 		"name", object.GetName())
 	return true
 }
 
-// hasAllOf reports whether the log has each event that an object is evidence of, except those that it will not have.
+// hasAllOf reports whether the log has each event that an object is evidence of, except those that it will not have. It does not wait for a
+// log that is being written, which would hold up a worker of a controller, and so what has nothing to do with this log.
 func (w *Writer) hasAllOf(ctx context.Context, object client.Object) bool {
 	if _, err := w.loaded(); err != nil {
 		return false
@@ -50,14 +54,19 @@ func (w *Writer) hasAllOf(ctx context.Context, object client.Object) bool {
 		return true // there is no log
 	}
 	c, oldest := w.chainOf(group), w.Clock.Now().Add(-w.retention(group))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, event := range c.unknown(found.events) {
-		if c.takes(&event, oldest) {
-			return false
-		}
+	if !c.mu.TryLock() {
+		return false
 	}
-	return true
+	defer c.mu.Unlock()
+	return !c.lacks(found.events, oldest)
+}
+
+// lacks reports whether the log does not have one of the events of an object, and is to have it. That records are rejected is an event of the
+// Group: a log has only so many.
+func (c *chain) lacks(events []groupevent.Event, after time.Time) bool {
+	return slices.ContainsFunc(c.unknown(events), func(event groupevent.Event) bool {
+		return event.Type != groupevent.TypeGroupRecordsRejected && c.takes(&event, after)
+	})
 }
 
 // begin returns since when an object is held.

@@ -75,7 +75,31 @@ var _ = Describe("What is deleted", func() {
 		w.Clock.Step(59 * time.Second)
 		Expect(reconciled(ctx, key)).To(BeTrue())
 		w.Clock.Step(2 * time.Second)
+		Expect(writer.MayGo(ctx, key)).To(BeTrue())
+		Expect(writer.MayGo(ctx, key)).To(BeTrue(), "what it was asked for may have failed")
 		Expect(reconciled(ctx, key)).To(BeFalse())
+	})
+
+	It("stays while its log is being written, without waiting for that", func(ctx SpecContext) {
+		writing, written := make(chan struct{}), make(chan struct{})
+		writer := newWriter(ctx, w, func(writer *grouplog.Writer) {
+			writer.Client = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
+				Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+					close(writing)
+					<-written
+					return c.Create(ctx, object, options...)
+				},
+			})
+		})
+		key := deletedKey(ctx)
+		look(ctx, w, writer)
+		flushed := make(chan error, 1)
+		go func() { flushed <- writer.Flush(ctx, group.UID) }()
+		Eventually(writing).Should(BeClosed())
+		Expect(writer.MayGo(ctx, key)).To(BeFalse())
+		close(written)
+		Eventually(flushed).Should(Receive(BeNil()))
+		Expect(writer.MayGo(ctx, key)).To(BeTrue())
 	})
 
 	It("stays while the logs are not read", func(ctx SpecContext) {
@@ -127,7 +151,7 @@ var _ = Describe("What is deleted", func() {
 		for range 3 {
 			result, err := w.ReconcileRequest(ctx, "web")
 			Expect(err).NotTo(HaveOccurred())
-			Expect(result.RequeueAfter).To(BeNumerically("~", 300*time.Millisecond, 299*time.Millisecond), "it looks again soon")
+			Expect(result.RequeueAfter).To(Equal(time.Second), "it looks again soon")
 			Expect(testenv.Admin.Get(ctx, name, review)).To(Succeed())
 		}
 		Expect(writer.Observe(ctx, review)).To(Succeed())

@@ -39,8 +39,8 @@ type Log interface {
 	MayGo(ctx context.Context, object client.Object) bool
 }
 
-// logRetry is how soon to look again whether the log has the events of a review.
-const logRetry = 300 * time.Millisecond
+// logRetry is how soon to look again whether the log has the events of a review. There is one worker, and each look reads from the API server.
+const logRetry = time.Second
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=keyrequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=keyward.dev,resources=keyrequests/status,verbs=patch

@@ -213,9 +213,15 @@ func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals)
 	return written.version(key.Period), nil
 }
 
-// Publish records the totals of a period whose ledger is kept elsewhere. Errors: ErrNoGroup.
+// Publish records the totals of a period whose ledger is kept elsewhere. Errors: ErrNoGroup, also if the key has the UID of another Group
+// that had the name before.
 func (s *Objects) Publish(ctx context.Context, key Key, totals Totals) error {
-	_, err := s.update(ctx, key.Group, func(*object) error { return nil }, &key.Period, totals)
+	_, err := s.update(ctx, key.Group, func(o *object) error {
+		if key.UID != "" && key.UID != o.group.UID {
+			return ErrNoGroup
+		}
+		return nil
+	}, &key.Period, totals)
 	return err
 }
 

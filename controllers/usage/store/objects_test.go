@@ -395,6 +395,8 @@ func createdAgainInRedis(k *kept) {
 		k.Fatalf("%+v", got.Ledger)
 	}
 
+	late := k.key
+	late.UID = k.group().UID
 	if err := k.admin.Delete(k.Context(), k.group()); err != nil {
 		k.Fatal(err)
 	}
@@ -407,6 +409,9 @@ func createdAgainInRedis(k *kept) {
 	k.createGroup()
 	if _, err := save(entry); !errors.Is(err, store.ErrConflict) {
 		k.Errorf("what was loaded of the first Group is saved of the second: %v", err)
+	}
+	if err := k.objects.Publish(k.Context(), late, store.Totals{Requests: 42}); !errors.Is(err, store.ErrNoGroup) {
+		k.Errorf("what waited to be published of the first Group is that of the second: %v", err)
 	}
 	second := load(k, published, k.key)
 	if got := second.Ledger.Total(); got != (quotaledger.Counters{}) {

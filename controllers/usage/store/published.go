@@ -66,9 +66,9 @@ func (p *Published) Save(ctx context.Context, key Key, entry Entry, totals Total
 		return version, err
 	}
 	p.mu.Lock()
-	p.totals[key] = totals
+	p.totals[kept] = totals
 	p.mu.Unlock()
-	p.queue.AddAfter(key, publishAfter)
+	p.queue.AddAfter(kept, publishAfter)
 	return version, nil
 }
 

@@ -103,6 +103,17 @@ func TestKilledWhileSendingALog(t *testing.T) {
 			t.Fatal(m.complaint())
 		}
 	}
+	// A manager of the rounds may have been killed before it sent anything. What this one sends is not taken, and another one sends it.
+	receiver.refuse(true)
+	last := w.lead(managerSetup{flags: flags})
+	eventually(t, "another key", patience, func() error { return w.touch("refused", &keys) })
+	eventually(t, "the receiver to refuse a request", patience, func() error {
+		if receiver.hasRefused() == 0 {
+			return errors.New("it has refused none")
+		}
+		return nil
+	})
+	last.stop(patience)
 	receiver.refuse(false)
 	w.lead(managerSetup{flags: flags})
 	eventually(t, "the receiver to have the whole log", 2*patience, func() error {
@@ -202,6 +213,12 @@ func newSinkReceiver(t *testing.T, namespace string) *sinkReceiver {
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
 	return r
+}
+
+func (r *sinkReceiver) hasRefused() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 func (r *sinkReceiver) refuse(refuses bool) {

@@ -93,28 +93,31 @@ func (d *Desk) mayAsk(ctx context.Context, namespace string) error {
 	if len(validation.IsDNS1123Label(namespace)) > 0 {
 		return nil
 	}
-	asks, err := d.onRequests(ctx, "create", namespace, "")
-	if err == nil && !asks {
+	allowed, err := d.may(ctx, requestsIn(namespace, "create", ""), requestsIn(namespace, "get", ""))
+	switch {
+	case err != nil:
+		return err
+	case !allowed[0]:
 		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to create KeyRequests there", web.ErrForbidden, namespace)
-	}
-	reads := false
-	if err == nil {
-		reads, err = d.onRequests(ctx, "get", namespace, "")
-	}
-	if err == nil && !reads {
-		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to get KeyRequests there, too: nobody else would say what becomes of it",
+	case !allowed[1]:
+		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to get KeyRequests there, too, to see what becomes of them",
 			web.ErrForbidden, namespace)
 	}
-	return err
+	return nil
 }
 
 // onRequests reports whether the person may do something with KeyRequests in a namespace. It is asked for, and not taken from a role: one may be given
 // this right alone, and without one to read a Group.
 func (d *Desk) onRequests(ctx context.Context, verb, namespace, name string) (bool, error) {
-	allowed, err := d.may(ctx, authorizationv1.ResourceAttributes{
-		Group: v1alpha1.GroupVersion.Group, Resource: "keyrequests", Verb: verb, Namespace: namespace, Name: name,
-	})
+	allowed, err := d.may(ctx, requestsIn(namespace, verb, name))
 	return err == nil && allowed[0], err
+}
+
+// requestsIn is what is to be done with KeyRequests in a namespace, or with one of them.
+func requestsIn(namespace, verb, name string) authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{
+		Group: v1alpha1.GroupVersion.Group, Resource: "keyrequests", Verb: verb, Namespace: namespace, Name: name,
+	}
 }
 
 // OwnRequests implements web.Desk, as Groups is.

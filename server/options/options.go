@@ -193,7 +193,7 @@ func (c *Config) syncFlags(flags *flag.FlagSet, hostname string) {
 		"how `often` to report usage to the manager, at least 1s (default 10s)")
 	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 30*time.Second,
 		"how `long` to wait after SIGTERM, when all requests are finished, for the manager to record the usage; a leader that crashed "+
-			"is replaced within 20s (default 30s)")
+			"is replaced after about 20s, and later with very many keys (default 30s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "",
 		"`directory` in which the snapshot survives restarts; it contains no keys, but digests, the secret of imported ones, and the secrets of "+
 			"keys that sign URLs")

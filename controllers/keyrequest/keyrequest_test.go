@@ -43,7 +43,22 @@ var _ = Describe("KeyRequest", func() {
 		Expect(jane.Create(ctx, r)).To(Succeed())
 		return r
 	}
-	// until reconciles, as watches would, until the request satisfies the matcher.
+	// cached waits until the manager's cache has an object as it is, or until it has none where there is none.
+	cached := func(ctx context.Context, name client.ObjectKey, is, seen client.Object) {
+		GinkgoHelper()
+		there := testenv.Admin.Get(ctx, name, is)
+		Expect(client.IgnoreNotFound(there)).To(Succeed())
+		Eventually(func(g Gomega) {
+			err := testenv.Manager.GetClient().Get(ctx, name, seen)
+			if there != nil {
+				g.Expect(err).To(MatchError(apierrors.IsNotFound, "IsNotFound"))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(seen.GetResourceVersion()).To(Equal(is.GetResourceVersion()))
+		}).Should(Succeed())
+	}
+	// until reconciles, as watches would, until the request satisfies the matcher, and the cache has it and its review.
 	until := func(ctx context.Context, name string, matcher OmegaMatcher) *v1alpha1.KeyRequest {
 		GinkgoHelper()
 		r := &v1alpha1.KeyRequest{}
@@ -53,6 +68,9 @@ var _ = Describe("KeyRequest", func() {
 			g.Expect(testenv.Admin.Get(ctx, other.Request(name).NamespacedName, r)).To(Succeed())
 			g.Expect(r.Status).To(matcher)
 		}).Should(Succeed())
+		cached(ctx, client.ObjectKeyFromObject(r), &v1alpha1.KeyRequest{}, &v1alpha1.KeyRequest{})
+		review := client.ObjectKey{Namespace: w.Namespace, Name: keyrequest.ReviewName(r.UID, group.UID)}
+		cached(ctx, review, &v1alpha1.KeyRequestReview{}, &v1alpha1.KeyRequestReview{})
 		return r
 	}
 	state := func(s v1alpha1.KeyRequestState) OmegaMatcher { return HaveField("State", s) }

@@ -210,13 +210,12 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 // are half of an object. Secrets keep theirs, because they show which fields belong to the operator.
 func CacheOptions() ctrlcache.Options {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+	compact := new(cache.Compact)
 	return ctrlcache.Options{
 		DefaultTransform: ctrlcache.TransformStripManagedFields(),
 		ByObject: map[client.Object]ctrlcache.ByObject{
-			&corev1.Secret{}: {
-				Label:     ours,
-				Transform: new(cache.SharedFields).Transform,
-			},
+			&v1alpha1.ApiKey{}:    {Transform: compact.Transform},
+			&corev1.Secret{}:      {Label: ours, Transform: compact.Transform},
 			&rbacv1.Role{}:        {Label: ours},
 			&rbacv1.RoleBinding{}: {Label: ours},
 			&corev1.ConfigMap{}:   {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.TrustName)},

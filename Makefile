@@ -101,6 +101,10 @@ bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go')
 docs: bin/hugo ## Build the site of the documentation into dist/docs, and check its links
 	@go run ./hack/site -hugo bin/hugo -into dist/docs
 
+.PHONY: pictures
+pictures: ## Take the pictures of docs/console.md again, with Chromium (hack/install-gateways.sh)
+	go test -count=1 -run '^TestPictures$$' ./console/page -pictures
+
 # Caches are shared and must not be changed: client-go panics if they are.
 test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 # make lint vets everything, tests included. go test would vet it again, and all dependencies before it, with and without -race.

@@ -32,7 +32,7 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 	if err != nil {
 		return page.Groups{}, reading(err)
 	}
-	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, query.Search, next),
+	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, web.ListQuery{Search: query.Search}, next),
 		Asked: place.Requests}
 	for i := range groups {
 		shown.Groups = append(shown.Groups, view.Group(&groups[i], d.now(), !what.named))

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -27,7 +28,14 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	if err != nil {
 		return page.Keys{}, err
 	}
-	keys, next, err := d.keysOf(ctx, group, &listing[v1alpha1.ApiKey]{}, query.Search, from)
+	var keys []v1alpha1.ApiKey
+	var next *cursor
+	shown := page.Keys{Orders: orderChoices(cmp.Or(query.Order, byName))}
+	if query.Order == "" || query.Order == byName {
+		keys, next, err = d.keysOf(ctx, group, &listing[v1alpha1.ApiKey]{}, query.Search, from)
+	} else {
+		keys, next, shown.Some, err = d.orderedKeysOf(ctx, group, query, from)
+	}
 	if err != nil {
 		return page.Keys{}, reading(err)
 	}
@@ -35,7 +43,7 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	if err != nil {
 		return page.Keys{}, err
 	}
-	shown := page.Keys{Next: pathOf(of.Of(), query.Search, next)}
+	shown.Next = pathOf(of.Of(), query, next)
 	if shown.Create, shown.Ask, err = d.offers(ctx, group, seen); err != nil {
 		return page.Keys{}, err
 	}

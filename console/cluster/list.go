@@ -35,6 +35,8 @@ type cursor struct {
 	Continue string `json:"c,omitempty"`
 	// Decided reports whether requests are listed that were decided, which follow those that were not.
 	Decided bool `json:"d,omitempty"`
+	// After is the last one of the page before, of a list in an order that the API server does not have.
+	After *rank `json:"r,omitempty"`
 }
 
 // String returns the cursor as it is in links; empty for the beginning.
@@ -66,6 +68,10 @@ type listing[T any] struct {
 	keep func(*T) bool
 	// rows is how many are kept at most, and atOnce how many are asked for at once; 0 is the size of a page.
 	rows, atOnce int
+	// lookups is how many requests are made; 0 is as for each page.
+	lookups int
+	// each, if it is there, is shown each one that would be kept, and decides whether it is.
+	each func(*T) bool
 	// skips reports whether namespaces that the person may not list are left out.
 	skips bool
 }
@@ -81,7 +87,7 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 		}
 	}
 	at := from.Continue
-	for range lookups {
+	for range cmp.Or(of.lookups, lookups) {
 		if scope == len(of.in) {
 			return kept, nil, nil
 		}
@@ -97,7 +103,7 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 			return nil, nil, err
 		default:
 			for _, item := range of.item(list) {
-				if of.keep(&item) {
+				if of.keep(&item) && (of.each == nil || of.each(&item)) {
 					kept = append(kept, item)
 				}
 			}
@@ -136,13 +142,16 @@ func matches(name, search string) bool {
 }
 
 // pathOf returns the path of the next page; empty if there is none.
-func pathOf(path, search string, next *cursor) string {
+func pathOf(path string, of web.ListQuery, next *cursor) string {
 	if next == nil {
 		return ""
 	}
 	query := url.Values{"after": {next.String()}}
-	if search != "" {
-		query.Set("search", search)
+	if of.Search != "" {
+		query.Set("search", of.Search)
+	}
+	if of.Order != "" {
+		query.Set("order", of.Order)
 	}
 	return path + "?" + query.Encode()
 }

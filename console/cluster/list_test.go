@@ -25,7 +25,7 @@ func queryOf(link string) web.ListQuery {
 	at, err := url.Parse(link)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(len(link)).To(BeNumerically("<", 2048))
-	return web.ListQuery{Search: at.Query().Get("search"), After: at.Query().Get("after")}
+	return web.ListQuery{Search: at.Query().Get("search"), After: at.Query().Get("after"), Order: at.Query().Get("order")}
 }
 
 // pages follows the links of a list of keys.

@@ -107,6 +107,10 @@ var _ = Describe("A list of keys", func() {
 		Expect(second.Keys).To(HaveLen(100))
 		Expect(sent.take()).To(Equal([]int{100}))
 
+		_, err = desk.Keys(ctx, acme(w), web.ListQuery{Order: "newest"})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(sent.take()).To(Equal([]int{250}))
+
 		found, err := desk.Keys(ctx, acme(w), web.ListQuery{Search: "key-21"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(found.Keys).To(HaveLen(10))
@@ -122,27 +126,7 @@ func TestManyKeys(t *testing.T) {
 	for i := range keys {
 		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
 	}
-	sent := &lists{}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
-		sent.saw(r)
-		to.Header().Set("Content-Type", "application/json")
-		var answer any
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/groups/acme"):
-			answer = &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "acme"}}
-		case strings.HasSuffix(r.URL.Path, "/apikeys"):
-			answer = part(keys, r)
-		default:
-			answer = &authorizationv1.SelfSubjectAccessReview{}
-			to.WriteHeader(http.StatusCreated)
-		}
-		_ = json.NewEncoder(to).Encode(answer) // who has gone reads nothing
-	}))
-	t.Cleanup(server.Close)
-	desk, err := cluster.New(person.New("jane", nil, &rest.Config{
-		Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})},
-	}), cluster.Options{Now: time.Now})
-	g.Expect(err).NotTo(HaveOccurred())
+	desk, sent := deskBefore(t, keys)
 	group := place.Group{Namespace: "team", Name: "acme"}
 
 	// What is found leaves less room on its page, and fewer are asked for.
@@ -177,6 +161,64 @@ func TestManyKeys(t *testing.T) {
 		default:
 			g.Expect(names).To(Equal([]string{search}))
 		}
+	}
+}
+
+// deskBefore is the desk of somebody before an API server that has the Group team/acme with these keys and nothing else, and allows nothing.
+func deskBefore(t *testing.T, keys []v1alpha1.ApiKey) (*cluster.Desk, *lists) {
+	t.Helper()
+	sent := &lists{}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		sent.saw(r)
+		to.Header().Set("Content-Type", "application/json")
+		var answer any
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/groups/acme"):
+			answer = &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "acme"}}
+		case strings.HasSuffix(r.URL.Path, "/apikeys"):
+			answer = part(keys, r)
+		default:
+			answer = &authorizationv1.SelfSubjectAccessReview{}
+			to.WriteHeader(http.StatusCreated)
+		}
+		_ = json.NewEncoder(to).Encode(answer) // who has gone reads nothing
+	}))
+	t.Cleanup(server.Close)
+	desk, err := cluster.New(person.New("jane", nil, &rest.Config{
+		Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})},
+	}), cluster.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desk, sent
+}
+
+// TestManyKeysInOrder puts 6,000 keys into an order: each page looks at 5,000 of them, in parts, and says that these are not all.
+func TestManyKeysInOrder(t *testing.T) {
+	g := NewWithT(t)
+	keys := make([]v1alpha1.ApiKey, 6000)
+	for i := range keys {
+		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
+		keys[i].CreationTimestamp = metav1.NewTime(time.Unix(int64(i), 0))
+	}
+	desk, sent := deskBefore(t, keys)
+	group, query := place.Group{Namespace: "team", Name: "acme"}, web.ListQuery{Order: "newest"}
+	for want := 4999; want > 4700; want -= 100 {
+		shown, err := desk.Keys(t.Context(), group, query)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(shown.Some).To(BeTrue())
+		g.Expect(shown.Keys).To(HaveLen(100))
+		g.Expect(shown.Keys[0].Name).To(Equal(fmt.Sprintf("key-%04d", want)))
+		limits := sent.take()
+		g.Expect(limits).To(And(HaveLen(20), HaveEach(250)))
+		link, err := url.Parse(shown.Next)
+		g.Expect(err).NotTo(HaveOccurred())
+		query = web.ListQuery{After: link.Query().Get("after"), Order: link.Query().Get("order")}
+		g.Expect(query.Order).To(Equal("newest"))
+	}
+	for _, query := range []web.ListQuery{{Order: "no-such"}, {Order: "newest", After: "eyJuIjoidGVhbSJ9"}} {
+		_, err := desk.Keys(t.Context(), group, query)
+		g.Expect(err).To(MatchError(web.ErrNotFound))
 	}
 }
 

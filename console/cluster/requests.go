@@ -60,7 +60,7 @@ func (d *Desk) Requests(ctx context.Context, of place.Group, after string) (page
 	}
 	slices.SortStableFunc(found, func(a, b v1alpha1.KeyRequestReview) int { return view.ByTurn(&a, &b) })
 	seen := &view.Sight{Group: of, Now: d.now()}
-	shown := page.Requests{Next: pathOf(of.Of("requests"), "", next)}
+	shown := page.Requests{Next: pathOf(of.Of("requests"), web.ListQuery{}, next)}
 	for i := range found {
 		shown.Requests = append(shown.Requests, seen.RequestRow(&found[i]))
 	}

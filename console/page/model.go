@@ -134,8 +134,10 @@ type Key struct {
 // Keys is one page of the keys of a Group.
 type Keys struct {
 	Keys   []Key
-	Search Input  // part of a name, at most 253 characters
-	Action string // the path that Search is sent to; empty: it is not offered
+	Search Input // part of a name, at most 253 characters
+	Orders Choices
+	Some   bool   // too many to look at all: there may be others that come earlier in the order
+	Action string // the path that Search and Orders are sent to; empty: they are not offered
 	Create string // path of the form; empty: the person may not create keys
 	Ask    string // path of the form that asks for one in its place; empty: the person may create keys, or not ask here
 	Next   string // path of the next page; empty: this is the last

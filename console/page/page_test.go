@@ -71,6 +71,8 @@ func examples() []example {
 		{"allowlist", "Allowlist shop", exampleAllowlist},
 		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
+		{"keys-ordered", "Keys of acme", Keys{Keys: picturedKeys().Keys, Action: "/groups/team/acme", Some: true, Orders: exampleOrders,
+			Next: "/groups/team/acme?after=web&order=expiry"}},
 		{"keys-none", "Keys of acme", Keys{Action: "/groups/team/acme", Search: Input{Value: "shop"}}},
 		{"failure-ended", "Not done", Failure{Reason: "Your session is over.", Action: "/groups/acme/allowlists/shop", SignIn: "/sign-in",
 			Kept: []Field{{Name: "domains", Label: "Sites", Value: "acme.example\n*.acme.example", Error: "One is missing."}, {Name: "step", Value: "save", Hidden: true}}}},

@@ -78,6 +78,7 @@ type Desk interface {
 type ListQuery struct {
 	Search string // part of a name; at most 253 characters
 	After  string // the opaque Next of the page before; at most 4,096 characters
+	Order  string // of keys, one of the Orders of the page; empty is by name
 }
 
 // LogQuery chooses one page of a log.

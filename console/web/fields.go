@@ -34,6 +34,7 @@ const (
 	mostChoice      = 63
 	mostTypes       = 32
 	mostCursor      = 4096
+	mostOrder       = 16
 )
 
 // fields reads a form, and remembers which of its fields are not good. Fields that are not read are ignored; of a field that is sent several times,

@@ -42,7 +42,7 @@ func ofGroup(text string) func(*asked) string {
 // keys is one page of the keys of a Group.
 func keys(a *asked) (document, error) {
 	f := read(a.r.URL.Query())
-	query := ListQuery{Search: f.text("search", mostName), After: f.text("after", mostCursor)}
+	query := ListQuery{Search: f.text("search", mostName), After: f.text("after", mostCursor), Order: f.text("order", mostOrder)}
 	if f.errors["after"] != "" {
 		return nil, &InvalidError{Fields: map[string]string{"": "This page of the list does not exist."}}
 	}

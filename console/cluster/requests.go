@@ -86,20 +86,21 @@ func (d *Desk) reviewsOf(ctx context.Context, group *v1alpha1.Group, undecided b
 
 // Request implements web.Desk.
 func (d *Desk) Request(ctx context.Context, of place.Group, name string) (page.RequestDetail, error) {
-	review, seen, err := d.review(ctx, of, name)
+	at, err := d.review(ctx, of, name)
 	if err != nil {
 		return page.RequestDetail{}, err
 	}
-	return seen.Request(review), nil
+	return at.sight.Request(at.review, at.group), nil
 }
 
 // DecideRequest implements web.Desk.
 func (d *Desk) DecideRequest(ctx context.Context, of place.Group, name string, decision web.Decision) error {
-	review, seen, err := d.review(ctx, of, name)
+	at, err := d.review(ctx, of, name)
 	if err != nil {
 		return err
 	}
-	if !seen.Decides {
+	review := at.review
+	if !at.sight.Decides {
 		return web.ErrForbidden
 	}
 	verdict := v1alpha1.Verdict(decision.Verdict)
@@ -113,22 +114,29 @@ func (d *Desk) DecideRequest(ctx context.Context, of place.Group, name string, d
 	return changing(d.client.Patch(ctx, review, lock, fieldOwner))
 }
 
+// reviewed is a request for a key of a Group, as a person sees it.
+type reviewed struct {
+	group  *v1alpha1.Group
+	review *v1alpha1.KeyRequestReview
+	sight  *view.Sight
+}
+
 // review reads a review of a Group, and whether the person may decide about it: to write the review is not enough, admission asks for the verb
 // approve on the Group.
-func (d *Desk) review(ctx context.Context, of place.Group, name string) (*v1alpha1.KeyRequestReview, *view.Sight, error) {
+func (d *Desk) review(ctx context.Context, of place.Group, name string) (*reviewed, error) {
 	group, err := d.group(ctx, of)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return nil, nil, web.ErrNotFound
+		return nil, web.ErrNotFound
 	}
 	review := &v1alpha1.KeyRequestReview{}
 	if err := d.client.Get(ctx, objectKey(of.Namespace, name), review); err != nil {
-		return nil, nil, reviewing(err)
+		return nil, reviewing(err)
 	}
 	if !view.ReviewOf(review, group) {
-		return nil, nil, web.ErrNotFound
+		return nil, web.ErrNotFound
 	}
 	allowed, err := d.may(ctx,
 		authorizationv1.ResourceAttributes{Group: v1alpha1.GroupVersion.Group, Resource: reviews, Verb: "patch", Namespace: of.Namespace, Name: name},
@@ -136,9 +144,9 @@ func (d *Desk) review(ctx context.Context, of place.Group, name string) (*v1alph
 			Group: v1alpha1.GroupVersion.Group, Resource: "groups", Verb: v1alpha1.VerbApprove, Namespace: of.Namespace, Name: of.Name,
 		})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return review, &view.Sight{Group: of, Decides: allowed[0] && allowed[1], Now: d.now()}, nil
+	return &reviewed{group, review, &view.Sight{Group: of, Decides: allowed[0] && allowed[1], Now: d.now()}}, nil
 }
 
 // reviewing returns an error of reading requests, for who may read the Group: that there may be some is no secret to them.

@@ -86,6 +86,8 @@ func examples() []example {
 		{"requests", "Requests for keys of acme", exampleRequests},
 		{"requests-none", "Requests for keys of acme", Requests{}},
 		{"request", "Request for a key", exampleRequest},
+		{"request-shortened", "Request for a key", exampleRequestShortened()},
+		{"request-unfit", "Request for a key", exampleRequestUnfit()},
 		{"request-refused", "Request for a key", exampleRequestRefused()},
 		{"request-approved", "Request for a key", exampleRequestApproved()},
 		{"request-over", "Request for a key", exampleRequestOver()},

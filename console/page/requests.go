@@ -34,8 +34,13 @@ type RequestDetail struct {
 	Decided      []Decided // oldest first
 	// Decides reports whether a request that waits may be approved or refused, and Withdraws whether its approval may be withdrawn, by the person.
 	Decides, Withdraws bool
-	Reason             Input  // at most 500 characters
-	Problem            string // why the last attempt failed; empty: it did not, or Reason says so
+	// Ends is when the key would end if the request were approved now, Shortened whether the key policy of the Group makes that earlier than was
+	// asked for, and Unfit why the Group would not have the key; empty if it would.
+	Ends      time.Time
+	Shortened bool
+	Unfit     string
+	Reason    Input  // at most 500 characters
+	Problem   string // why the last attempt failed; empty: it did not, or Reason says so
 }
 
 // Decided is who decided what.

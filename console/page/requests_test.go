@@ -13,7 +13,20 @@ var exampleRequests = Requests{Next: "/groups/acme/requests?after=x", Requests: 
 		UseCase: "</bdi><b>Import", Lifetime: "default of the Group", State: State{"Refused", Off}, At: now.Add(-50 * time.Hour)},
 }}
 
-var exampleRequest = RequestDetail{Request: exampleRequests.Requests[0], Action: "/groups/acme/requests/5f0c", Back: "/groups/acme/requests", Decides: true}
+var exampleRequest = RequestDetail{Request: exampleRequests.Requests[0], Action: "/groups/acme/requests/5f0c", Back: "/groups/acme/requests", Decides: true,
+	Ends: now.Add(90 * 24 * time.Hour)}
+
+func exampleRequestShortened() RequestDetail {
+	page := exampleRequest
+	page.Shortened = true
+	return page
+}
+
+func exampleRequestUnfit() RequestDetail {
+	page := exampleRequest
+	page.Ends, page.Unfit = time.Time{}, "The Group has no project <b>maps."
+	return page
+}
 
 func exampleRequestRefused() RequestDetail {
 	page := exampleRequest

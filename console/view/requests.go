@@ -6,6 +6,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/internal/keyrequest"
 )
 
 const (
@@ -71,18 +72,40 @@ func (s *Sight) request(review *v1alpha1.KeyRequestReview) page.Request {
 	}
 }
 
-// Request is the page of a request, with what the person may decide.
-func (s *Sight) Request(review *v1alpha1.KeyRequestReview) page.RequestDetail {
+// Request is the page of a request, with what the person may decide, and what would follow from an approval.
+func (s *Sight) Request(review *v1alpha1.KeyRequestReview, group *v1alpha1.Group) page.RequestDetail {
 	detail := page.RequestDetail{
 		Request: s.request(review), Action: s.Group.Request(review.Name), Back: s.Group.Of("requests"),
 		Decides:   s.Decides && CanFollow(review, v1alpha1.VerdictRefused),
 		Withdraws: s.Decides && CanFollow(review, v1alpha1.VerdictWithdrawn),
+	}
+	if detail.Decides {
+		s.foresee(&detail, review, group)
 	}
 	for _, one := range review.Spec.Decided {
 		detail.Decided = append(detail.Decided, whoDecided(one))
 	}
 	slices.SortStableFunc(detail.Decided, byTime)
 	return detail
+}
+
+// foresee says what would follow if the request were approved now. The Group admitted the namespace when it was asked: that is not looked at
+// again, because a person may not be allowed to read the labels of the namespace.
+func (s *Sight) foresee(detail *page.RequestDetail, review *v1alpha1.KeyRequestReview, group *v1alpha1.Group) {
+	admitting := group.DeepCopy()
+	admitting.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromAll}
+	problem := keyrequest.Problem(review, admitting, nil, s.Now)
+	detail.Shortened = problem != nil && problem.Elsewhere && problem.Field == "spec.expiresAfter"
+	if problem != nil && !detail.Shortened {
+		detail.Unfit = sentence(problem.Message)
+		return
+	}
+	key, problem := keyrequest.Key(review, group, s.Now)
+	if problem != nil {
+		detail.Unfit = sentence(problem.Message)
+		return
+	}
+	detail.Ends = timeOf(key.Spec.ExpiresAt)
 }
 
 // whoDecided is who has decided what.

@@ -59,7 +59,7 @@ func TestRequests(t *testing.T) {
 		for _, may := range []bool{true, false} {
 			s := sight(role.Owner)
 			s.Decides = may
-			detail := s.Request(c.review)
+			detail := s.Request(c.review, groupOfReview())
 			var all []string
 			for _, one := range detail.Decided {
 				all = append(all, one.State.Text)
@@ -74,6 +74,51 @@ func TestRequests(t *testing.T) {
 		UseCase: "The shop shows scenes.", Lifetime: "default of the Group", State: page.State{Text: "Undecided", Tone: page.Warn}, At: now.Add(-26 * time.Hour)}
 	if row != want {
 		t.Errorf("%+v", row)
+	}
+}
+
+// groupOfReview has what review asks for.
+func groupOfReview(change ...func(*v1alpha1.Group)) *v1alpha1.Group {
+	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "acme", UID: "1"}}
+	g.Spec.Projects = []v1alpha1.Project{{Name: "media"}, {Name: "maps"}}
+	g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "30d", "90d"
+	for _, f := range change {
+		f(g)
+	}
+	return g
+}
+
+// TestForeseen: what the page of a request says before it is approved, of a Group that admits its namespace by labels that nobody reads.
+func TestForeseen(t *testing.T) {
+	lives := func(lifetime v1alpha1.Duration) func(*v1alpha1.KeyRequestReview) {
+		return func(r *v1alpha1.KeyRequestReview) { r.Spec.Lifetime = lifetime }
+	}
+	bySelector := func(g *v1alpha1.Group) {
+		g.Spec.AllowedNamespaces.From, g.Spec.AllowedNamespaces.Selector = v1alpha1.NamespacesFromSelector, &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	}
+	for _, c := range []struct {
+		name      string
+		review    *v1alpha1.KeyRequestReview
+		group     *v1alpha1.Group
+		ends      time.Duration
+		shortened bool
+		unfit     string
+	}{
+		{"by default", review(), groupOfReview(bySelector), 30 * day, false, ""},
+		{"as asked", review(lives("60d")), groupOfReview(), 60 * day, false, ""},
+		{"shortened", review(lives("365d")), groupOfReview(), 90 * day, true, ""},
+		{"without its project", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[:1] }), 0, false, "maps"},
+	} {
+		s := sight(role.Owner)
+		s.Decides = true
+		got := s.Request(c.review, c.group)
+		if !got.Ends.Equal(now.Add(c.ends)) && (c.unfit == "" || !got.Ends.IsZero()) || got.Shortened != c.shortened || !strings.Contains(got.Unfit, c.unfit) || (got.Unfit == "") != (c.unfit == "") {
+			t.Errorf("%s: ends %v, shortened %v, unfit %q", c.name, got.Ends, got.Shortened, got.Unfit)
+		}
+		s.Decides = false
+		if got := s.Request(c.review, c.group); !got.Ends.IsZero() || got.Unfit != "" {
+			t.Errorf("%s: who may not decide is told %+v", c.name, got)
+		}
 	}
 }
 
@@ -147,7 +192,7 @@ func TestAnyRequestHasPages(t *testing.T) {
 		})
 		s := sight("")
 		s.Decides = rapid.Bool().Draw(t, "decides")
-		row, detail := s.RequestRow(r), s.Request(r)
+		row, detail := s.RequestRow(r), s.Request(r, groupOfReview())
 		var to bytes.Buffer
 		if err := detail.Write(&to, page.Frame{Now: now}); err != nil {
 			t.Fatal(err)

@@ -117,7 +117,7 @@ func BenchmarkScale(b *testing.B) {
 func scaleSetup(pod string) managerSetup {
 	return managerSetup{
 		startupGrace: quick, level: "info", elect: true, patience: 5 * patience,
-		environment: []string{"GOMEMLIMIT=" + cmp.Or(os.Getenv("KEYWARD_BENCH_GOMEMLIMIT"), "1350MiB"), "POD_NAME=keyward-manager-" + pod, "POD_UID=" + pod},
+		environment: []string{"GOMEMLIMIT=" + cmp.Or(os.Getenv("KEYWARD_BENCH_GOMEMLIMIT"), "1260MiB"), "POD_NAME=keyward-manager-" + pod, "POD_UID=" + pod},
 		flags:       strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS")),
 	}
 }

@@ -44,8 +44,9 @@ type Config struct {
 	AtOnce          int
 	ShutdownTimeout time.Duration
 
-	LogLevel slog.Level
-	Version  bool // print it and exit
+	LogSignIns bool // with names and addresses
+	LogLevel   slog.Level
+	Version    bool // print it and exit
 }
 
 const (
@@ -98,6 +99,8 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 	flags.StringVar(&c.TokenFile, "token-file", config.DefaultTokenFile, "`file` with the token of the console's own ServiceAccount, for --revocations alone")
 	flags.IntVar(&c.AtOnce, "most-requests", 0, "`number` of requests that are answered at a time; others get 503 (default 128)")
 	flags.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", defaultShutdown, "how `long` requests in flight may take after SIGTERM")
+	flags.BoolVar(&c.LogSignIns, "log-sign-ins", false, "have the log say who signs in, from which address, and what became of it; otherwise it has "+
+		"nothing of a person")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	flags.BoolVar(&c.Version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {

@@ -89,7 +89,7 @@ func New(config options.Config, desk func(*person.Person) (web.Desk, error), log
 	handler, err := web.New(web.Config{
 		Desk: desk, Ring: s.ring, Now: time.Now, Log: log, Registry: registry, Reach: reach, Verify: tokens.Verify,
 		Provider: provider, ServiceAccounts: config.ServiceAccounts, Revocations: revocations, Origins: []string{config.Origin},
-		AtOnce: config.AtOnce,
+		AtOnce: config.AtOnce, LogSignIns: config.LogSignIns,
 		Address: func(r *http.Request) netip.Addr {
 			return clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header)
 		},

@@ -82,8 +82,9 @@ func TestTheEleventhAttempt(t *testing.T) {
 	t.Parallel()
 	now := start()
 	l := signin.NewLimiter(func() time.Time { return now })
-	reached := 0
+	reached, refused := 0, 0
 	handler := l.Limit(func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
+		func(*http.Request) { refused++ },
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ }))
 	do := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -95,8 +96,8 @@ func TestTheEleventhAttempt(t *testing.T) {
 	}
 	now = now.Add(time.Minute - time.Millisecond)
 	w := do()
-	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "841" || reached != signin.Attempts {
-		t.Errorf("%d, Retry-After %q, reached %d times", w.Code, w.Header().Get("Retry-After"), reached)
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "841" || reached != signin.Attempts || refused != 1 {
+		t.Errorf("%d, Retry-After %q, reached %d times, refused %d times", w.Code, w.Header().Get("Retry-After"), reached, refused)
 	}
 	now = now.Add(841 * time.Second)
 	if w := do(); w.Code != http.StatusOK {

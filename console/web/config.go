@@ -31,11 +31,13 @@ const (
 // Config is what the console needs. All fields are required that do not say otherwise.
 type Config struct {
 	// Desk returns what does everything as a person.
-	Desk        func(*person.Person) (Desk, error)
-	Ring        *keyring.Ring
-	Now         func() time.Time
-	Log         *slog.Logger
-	Registry    prometheus.Registerer // optional
+	Desk     func(*person.Person) (Desk, error)
+	Ring     *keyring.Ring
+	Now      func() time.Time
+	Log      *slog.Logger
+	Registry prometheus.Registerer // optional
+	// LogSignIns has the log say who signs in, with name and address, and what became of it. Otherwise it has nothing of a person.
+	LogSignIns  bool
 	Revocations session.Revocations
 	// Reach returns how to reach the API server as the person whom a sign-in is of.
 	Reach func(session.Claims) (*rest.Config, error)
@@ -86,6 +88,7 @@ type console struct {
 	sessions *session.Sessions
 	guard    *csrf.Guard
 	limiter  *signin.Limiter
+	signIns  *signIns
 	streams  *streams
 	mux      *http.ServeMux
 	routes   []string
@@ -138,6 +141,9 @@ func New(config Config) (*Pages, error) {
 		return nil, err
 	}
 	c.limiter = signin.NewLimiter(config.Now)
+	if c.signIns, err = newSignIns(&config); err != nil {
+		return nil, err
+	}
 	if c.streams, err = newStreams(config.Registry); err != nil {
 		return nil, err
 	}

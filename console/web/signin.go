@@ -31,12 +31,10 @@ func (c *console) routeSignIn() {
 		c.showSignIn(w, r, http.StatusOK, "")
 	}))
 	if c.config.Verify != nil {
-		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.signInByToken))
-		c.handle("POST "+session.SignInPath+"/token", open(limited.ServeHTTP))
+		c.handle("POST "+session.SignInPath+"/token", open(c.limited(byToken, c.signInByToken)))
 	}
 	if c.config.Provider != nil {
-		limited := c.limiter.Limit(c.config.Address, http.HandlerFunc(c.leaveToSignIn))
-		c.handle("POST "+session.SignInPath+"/oidc", open(limited.ServeHTTP))
+		c.handle("POST "+session.SignInPath+"/oidc", open(c.limited(byProvider, c.leaveToSignIn)))
 		c.handle("GET "+session.SignInPath+"/callback", open(c.comeBack))
 	}
 	if c.config.Entry != nil {
@@ -59,6 +57,12 @@ func (c *console) routeSignIn() {
 		}
 		leave(w, session.SignInPath)
 	})))
+}
+
+// limited serves those who have not tried too often.
+func (c *console) limited(how string, inner http.HandlerFunc) http.HandlerFunc {
+	refused := func(r *http.Request) { c.signIns.saw(r, how, tooOften, "") }
+	return c.limiter.Limit(c.config.Address, refused, inner).ServeHTTP
 }
 
 // showSignIn asks who somebody is.
@@ -97,7 +101,7 @@ func (c *console) signInByToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	claims, err := c.config.Verify(r.Context(), token)
-	c.begin(w, r, claims, r.PostForm.Get("next"), err, "The cluster does not answer at the moment. Try again.")
+	c.begin(w, r, attempt{byToken, claims, err, r.PostForm.Get("next"), "The cluster does not answer at the moment. Try again."})
 }
 
 const providerDown = "The provider of sign-ins does not answer as it should at the moment. Try again."
@@ -127,35 +131,51 @@ func (c *console) comeBack(w http.ResponseWriter, r *http.Request) {
 	claims, next, err := c.config.Provider.End(w, r)
 	if errors.Is(err, ErrNotBegun) {
 		if wait := c.limiter.Address(c.config.Address(r)); wait > 0 {
+			c.signIns.saw(r, byProvider, tooOften, "")
 			signin.Refuse(w, wait)
 			return
 		}
+		c.signIns.saw(r, byProvider, notBelieved, "")
 		c.showSignInTo(w, r, http.StatusBadRequest, sentence(ErrNotBegun.Error())+" Begin again.", next)
 		return
 	}
-	c.begin(w, r, claims, next, err, providerDown)
+	c.begin(w, r, attempt{byProvider, claims, err, next, providerDown})
 }
 
-// begin begins a session, unless err says why there is none.
-func (c *console) begin(w http.ResponseWriter, r *http.Request, claims session.Claims, next string, err error, down string) {
-	if refused, ok := errors.AsType[*SignInError](err); ok {
-		c.showSignInTo(w, r, http.StatusUnauthorized, refused.Text, next)
+// attempt is an attempt to sign in: as whom, or why not.
+type attempt struct {
+	how    string
+	claims session.Claims
+	err    error
+	next   string // where the person goes then
+	down   string // what is said if nobody could be asked
+}
+
+// begin begins a session, unless the attempt has an error.
+func (c *console) begin(w http.ResponseWriter, r *http.Request, a attempt) {
+	if refused, ok := errors.AsType[*SignInError](a.err); ok {
+		c.signIns.saw(r, a.how, notBelieved, "")
+		c.showSignInTo(w, r, http.StatusUnauthorized, refused.Text, a.next)
 		return
 	}
-	if err != nil {
+	if a.err != nil {
+		c.signIns.saw(r, a.how, notKnown, "")
 		w.Header().Set("Retry-After", "5")
-		c.showSignInTo(w, r, http.StatusServiceUnavailable, down, next)
+		c.showSignInTo(w, r, http.StatusServiceUnavailable, a.down, a.next)
 		return
 	}
-	if wait := c.limiter.Person(claims.Name); wait > 0 {
+	if wait := c.limiter.Person(a.claims.Name); wait > 0 {
+		c.signIns.saw(r, a.how, tooOften, a.claims.Name)
 		signin.Refuse(w, wait)
 		return
 	}
-	if err := c.sessions.SignIn(w, r, claims); err != nil {
-		c.showSignInTo(w, r, http.StatusUnprocessableEntity, sentence(err.Error()), next)
+	if err := c.sessions.SignIn(w, r, a.claims); err != nil {
+		c.signIns.saw(r, a.how, notBelieved, a.claims.Name)
+		c.showSignInTo(w, r, http.StatusUnprocessableEntity, sentence(err.Error()), a.next)
 		return
 	}
-	leave(w, session.LocalPath(next))
+	c.signIns.saw(r, a.how, signedIn, a.claims.Name)
+	leave(w, session.LocalPath(a.next))
 }
 
 // enter begins the session of a link, which is good once. To ask for its head uses nothing up.
@@ -166,13 +186,16 @@ func (c *console) enter(w http.ResponseWriter, r *http.Request) {
 	}
 	claims, ok := c.config.Entry(r.PathValue("secret"))
 	if !ok {
+		c.signIns.saw(r, byLink, notBelieved, "")
 		c.write(w, http.StatusNotFound, page.Failure{Reason: "This address was used before, or it is wrong. Start kubectl keyward console again."},
 			c.frame(r, "Not signed in"))
 		return
 	}
 	if err := c.sessions.SignIn(w, r, claims); err != nil {
+		c.signIns.saw(r, byLink, notBelieved, claims.Name)
 		c.write(w, http.StatusUnprocessableEntity, page.Failure{Reason: sentence(err.Error())}, c.frame(r, "Not signed in"))
 		return
 	}
+	c.signIns.saw(r, byLink, signedIn, claims.Name)
 	leave(w, place.Groups)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/keyward-dev/keyward/console/session"
 	"github.com/keyward-dev/keyward/console/web"
 )
@@ -172,5 +174,53 @@ func TestLoopbackServesItsOwnHostOnly(t *testing.T) {
 	w := b.send(checkout.Of("suspend"), nil)
 	if w.Code != http.StatusSeeOther || len(b.changes) != 1 {
 		t.Errorf("%d %q", w.Code, b.changes)
+	}
+}
+
+// TestSignInsAreCounted: each attempt once, by what became of it. Who it was is in the log only if the configuration says so.
+func TestSignInsAreCounted(t *testing.T) {
+	t.Parallel()
+	logged := func(c *web.Config) { c.LogSignIns = true }
+	for _, with := range []func(*web.Config){nil, logged} {
+		i := install(t)
+		if with != nil {
+			i = install(t, with)
+		}
+		try := func(sent string) {
+			b := i.browser()
+			b.post("/sign-in/token", formToken(t, b.get("/sign-in")), url.Values{"token": {sent}})
+		}
+		for _, sent := range []string{"down", "unknown", "unknown", token} {
+			try(sent)
+		}
+		for range 8 {
+			try("unknown")
+		}
+		if err := testutil.GatherAndCompare(i.metrics, strings.NewReader(`
+# HELP keyward_console_sign_ins_total Attempts to sign in to the console, by how and by result.
+# TYPE keyward_console_sign_ins_total counter
+keyward_console_sign_ins_total{how="token",result="accepted"} 1
+keyward_console_sign_ins_total{how="token",result="limited"} 2
+keyward_console_sign_ins_total{how="token",result="refused"} 8
+keyward_console_sign_ins_total{how="token",result="unavailable"} 1
+`), "keyward_console_sign_ins_total"); err != nil {
+			t.Error(err)
+		}
+		lines := 0
+		for line := range strings.Lines(i.log.String()) {
+			if strings.Contains(line, `"msg":"sign-in"`) {
+				lines++
+			}
+		}
+		text := i.log.String()
+		if with == nil && (lines != 0 || strings.Contains(text, "ada") || strings.Contains(text, "192.0.2.1")) {
+			t.Errorf("the log has something of a person: %s", text)
+		}
+		if with != nil && (lines != 12 || !strings.Contains(text, `"how":"token","result":"accepted","person":"ada","address":"192.0.2.1"`)) {
+			t.Errorf("%d lines of the log: %s", lines, text)
+		}
+		if strings.Contains(text, token) || strings.Contains(text, "unknown") {
+			t.Errorf("the log has a token: %s", text)
+		}
 	}
 }

@@ -335,6 +335,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=apikeys,singular=apikey,shortName=ak,categories=keyward
+// +kubebuilder:selectablefield:JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Preview",type=string,JSONPath=`.status.preview`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`

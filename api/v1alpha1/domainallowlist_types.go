@@ -88,6 +88,7 @@ type DomainAllowlistStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=domainallowlists,singular=domainallowlist,shortName=dal,categories=keyward
+// +kubebuilder:selectablefield:JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`
 // +kubebuilder:printcolumn:name="Domains",type=string,JSONPath=`.spec.domains`

@@ -128,6 +128,7 @@ type KeyRequestStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=keyrequests,singular=keyrequest,shortName=kr,categories=keyward
+// +kubebuilder:selectablefield:JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`

@@ -25,7 +25,7 @@ func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, err
 		in: []string{of.Namespace}, into: func() client.ObjectList { return &v1alpha1.DomainAllowlistList{} },
 		item: items(func(list *v1alpha1.DomainAllowlistList) []v1alpha1.DomainAllowlist { return list.Items }),
 		keep: func(list *v1alpha1.DomainAllowlist) bool { return view.Refers(list.Spec.GroupRef, list.Namespace, of) },
-		rows: manyRows, atOnce: manyAtOnce,
+		rows: manyRows, atOnce: manyAtOnce, options: []client.ListOption{ofGroup(of)},
 	}
 	all := *lists
 	if !onlyOwn(&group.Spec.AllowlistsFrom) {

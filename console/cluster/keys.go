@@ -68,24 +68,31 @@ func (d *Desk) offers(ctx context.Context, group *v1alpha1.Group, seen *view.Sig
 	return "", ask, err
 }
 
-// keysOf returns a part of the keys of a Group, as many as of says. The API server cannot select them by their Group: those of its namespace are
-// looked at, and those of the whole cluster where others may refer to it and the person may list them.
+// keysOf returns a part of the keys of a Group, as many as of says: those of its namespace, and those of the whole cluster where others may refer to it
+// and the person may list them.
 func (d *Desk) keysOf(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], search string, from cursor) (
 	[]v1alpha1.ApiKey, *cursor, error) {
 	at := place.Group{Namespace: group.Namespace, Name: group.Name}
-	of.in, of.into = []string{group.Namespace}, func() client.ObjectList { return &v1alpha1.ApiKeyList{} }
+	of.options = []client.ListOption{ofGroup(at)}
+	of.into = func() client.ObjectList { return &v1alpha1.ApiKeyList{} }
 	of.item = items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items })
 	of.keep = func(key *v1alpha1.ApiKey) bool {
 		return view.Refers(key.Spec.GroupRef, key.Namespace, at) && matches(key.Name, search)
 	}
-	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
-		return gather(ctx, d, of, from)
+	part := func(in string) ([]v1alpha1.ApiKey, *cursor, error) {
+		if search != "" && of.each == nil {
+			return d.keysNamed(ctx, at, in, search, from)
+		}
+		here := *of
+		here.in = []string{in}
+		return gather(ctx, d, &here, from)
 	}
-	all := *of
-	all.in = []string{everywhere}
-	keys, next, err := gather(ctx, d, &all, from)
+	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
+		return part(group.Namespace)
+	}
+	keys, next, err := part(everywhere)
 	if from == (cursor{}) && apierrors.IsForbidden(err) {
-		return gather(ctx, d, of, from)
+		return part(group.Namespace)
 	}
 	return keys, next, err
 }

@@ -72,6 +72,8 @@ type listing[T any] struct {
 	lookups int
 	// each, if it is there, is shown each one that would be kept, and decides whether it is.
 	each func(*T) bool
+	// options are further ones of each request.
+	options []client.ListOption
 	// skips reports whether namespaces that the person may not list are left out.
 	skips bool
 }
@@ -95,7 +97,7 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 			break
 		}
 		list := of.into()
-		err := d.list(ctx, list, of.in[scope], at, min(atOnce, rows-len(kept)))
+		err := d.list(ctx, list, of.in[scope], at, min(atOnce, rows-len(kept)), of.options...)
 		switch {
 		case apierrors.IsForbidden(err) && of.skips:
 			list.SetContinue("")

@@ -18,9 +18,9 @@ import (
 func TestFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 5).Draw(t, "most")
-		places := rapid.SliceOfN(rapid.SampledFrom([]int64{math.MinInt64 + 1, -1, 0, 1, math.MaxInt64}), 0, 40).Draw(t, "places")
+		instants := rapid.SliceOfN(rapid.SampledFrom([]int64{math.MinInt64 + 1, -1, 0, 1, math.MaxInt64}), 0, 40).Draw(t, "instants")
 		var all []rank
-		for i, at := range places {
+		for i, at := range instants {
 			all = append(all, rank{at, fmt.Sprintf("team/key-%02d", i)})
 		}
 		var got []rank

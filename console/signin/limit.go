@@ -84,7 +84,7 @@ func (l *Limiter) count(of *lru.Cache, key any) time.Duration {
 	return 0
 }
 
-// Limit lets next answer attempts from addresses that have not had too many. Others are answered by Refuse, and refused is told of them.
+// Limit lets next answer attempts from addresses that have not had too many. Others are answered by Refuse, and refused gets them.
 func (l *Limiter) Limit(address func(*http.Request) netip.Addr, refused func(*http.Request), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if wait := l.Address(address(r)); wait > 0 {

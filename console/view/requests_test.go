@@ -90,8 +90,8 @@ func groupOfReview(change ...func(*v1alpha1.Group)) *v1alpha1.Group {
 
 // TestForeseen: what the page of a request says before it is approved, of a Group that admits its namespace by labels that nobody reads.
 func TestForeseen(t *testing.T) {
-	lives := func(lifetime v1alpha1.Duration) func(*v1alpha1.KeyRequestReview) {
-		return func(r *v1alpha1.KeyRequestReview) { r.Spec.Lifetime = lifetime }
+	lifetime := func(of v1alpha1.Duration) func(*v1alpha1.KeyRequestReview) {
+		return func(r *v1alpha1.KeyRequestReview) { r.Spec.Lifetime = of }
 	}
 	bySelector := func(g *v1alpha1.Group) {
 		g.Spec.AllowedNamespaces.From, g.Spec.AllowedNamespaces.Selector = v1alpha1.NamespacesFromSelector, &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
@@ -105,8 +105,8 @@ func TestForeseen(t *testing.T) {
 		unfit     string
 	}{
 		{"by default", review(), groupOfReview(bySelector), 30 * day, false, ""},
-		{"as asked", review(lives("60d")), groupOfReview(), 60 * day, false, ""},
-		{"shortened", review(lives("365d")), groupOfReview(), 90 * day, true, ""},
+		{"as asked", review(lifetime("60d")), groupOfReview(), 60 * day, false, ""},
+		{"shortened", review(lifetime("365d")), groupOfReview(), 90 * day, true, ""},
 		{"without its project", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[:1] }), 0, false, "maps"},
 	} {
 		s := sight(role.Owner)
@@ -117,7 +117,7 @@ func TestForeseen(t *testing.T) {
 		}
 		s.Decides = false
 		if got := s.Request(c.review, c.group); !got.Ends.IsZero() || got.Unfit != "" {
-			t.Errorf("%s: who may not decide is told %+v", c.name, got)
+			t.Errorf("%s: who may not decide sees %+v", c.name, got)
 		}
 	}
 }

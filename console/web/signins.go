@@ -50,7 +50,7 @@ func newSignIns(config *Config) (*signIns, error) {
 	return s, nil
 }
 
-// saw is told what became of an attempt. The name is whose credential was verified; empty if none was.
+// saw records what became of an attempt. The name is whose credential was verified; empty if none was.
 func (s *signIns) saw(r *http.Request, how, result, name string) {
 	s.count.WithLabelValues(how, result).Inc()
 	if s.log != nil {

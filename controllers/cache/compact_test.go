@@ -100,7 +100,7 @@ func TestCompactIsBounded(t *testing.T) {
 	}
 }
 
-// TestCompactChangesNothing: whatever a Secret has, it has it afterwards.
+// TestCompactChangesNothing: a Secret has afterwards what it had before.
 func TestCompactChangesNothing(t *testing.T) {
 	c := &cache.Compact{}
 	words := rapid.MapOf(rapid.String(), rapid.String())
@@ -121,7 +121,7 @@ func TestCompactChangesNothing(t *testing.T) {
 	})
 }
 
-// BenchmarkCompact is what the cache spends on each ApiKey that it is told about.
+// BenchmarkCompact is what the cache spends on each change of an ApiKey.
 func BenchmarkCompact(b *testing.B) {
 	c := &cache.Compact{}
 	key := decodedKey(b, "a")

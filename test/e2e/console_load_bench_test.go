@@ -272,7 +272,7 @@ func (l *consoleRun) click(ctx context.Context, v *visitor, number int) {
 
 // straight sends the requests of a page to the API server, one after the other but for what the console asks at once.
 func (l *consoleRun) straight(ctx context.Context, v *visitor, kind string) error {
-	lists := 1
+	list := v.direct.keys
 	switch kind {
 	case "Groups":
 		return v.direct.list(ctx, "groups", 1)
@@ -284,13 +284,13 @@ func (l *consoleRun) straight(ctx context.Context, v *visitor, kind string) erro
 			return err
 		}
 		return v.direct.ask(ctx)
-	case "search, found early", "search, found in nothing", "keys of a small Group":
-		lists = 10
+	case "search, found early", "search, found in nothing":
+		list = v.direct.names
 	}
 	if err := v.direct.object(ctx, "groups", v.group.Name); err != nil {
 		return err
 	}
-	if err := v.direct.list(ctx, "apikeys", lists); err != nil {
+	if err := list(ctx, v.group.Name); err != nil {
 		return err
 	}
 	return v.direct.ask(ctx)

@@ -207,7 +207,8 @@ func (w *world) authority() ([]byte, error) {
 	return os.ReadFile(w.config.CAFile)
 }
 
-// continues finds where a list goes on, at its end: lists of custom resources are written in the order of the names of their fields.
+// continues finds where a list goes on: at its end, because custom resources are written in the order of the names of their fields, or at the beginning
+// of a list of names.
 var continues = regexp.MustCompile(`"continue":"([^"]+)"`)
 
 // do sends one request, and reads the answer without decoding it. It returns where a list goes on.
@@ -218,6 +219,9 @@ func (d *direct) do(ctx context.Context, method, path, body string, wanted int) 
 	}
 	request.Header.Set("Authorization", "Bearer "+d.token)
 	request.Header.Set("Content-Type", "application/json")
+	if strings.Contains(path, "limit=500") {
+		request.Header.Set("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+	}
 	response, err := d.client.Do(request)
 	if err != nil {
 		return "", err
@@ -227,8 +231,10 @@ func (d *direct) do(ctx context.Context, method, path, body string, wanted int) 
 	if err == nil && response.StatusCode != wanted {
 		err = fmt.Errorf("%s %s answers %s", method, path, response.Status)
 	}
-	if parts := continues.FindSubmatch(text[max(0, len(text)-4096):]); parts != nil {
-		next = string(parts[1])
+	for _, part := range [][]byte{text[max(0, len(text)-4096):], text[:min(len(text), 4096)]} {
+		if parts := continues.FindSubmatch(part); parts != nil && next == "" {
+			next = string(parts[1])
+		}
 	}
 	return next, err
 }
@@ -237,9 +243,22 @@ const keywardAPI = "/apis/keyward.dev/v1alpha1"
 
 // list reads parts of a list, each of a page, one after the other.
 func (d *direct) list(ctx context.Context, resource string, parts int) error {
+	return d.parts(ctx, resource, parts, url.Values{"limit": {"100"}})
+}
+
+// keys reads a page of the keys of a Group, and names the names of all.
+func (d *direct) keys(ctx context.Context, group string) error {
+	return d.parts(ctx, "apikeys", 1, url.Values{"limit": {"100"}, "fieldSelector": {"spec.groupRef.name=" + group}})
+}
+
+func (d *direct) names(ctx context.Context, group string) error {
+	return d.parts(ctx, "apikeys", 10, url.Values{"limit": {"500"}, "fieldSelector": {"spec.groupRef.name=" + group}})
+}
+
+func (d *direct) parts(ctx context.Context, resource string, parts int, query url.Values) error {
 	next := ""
 	for range parts {
-		query := url.Values{"limit": {"100"}, "continue": {next}}
+		query.Set("continue", next)
 		var err error
 		next, err = d.do(ctx, http.MethodGet, keywardAPI+"/namespaces/"+d.namespace+"/"+resource+"?"+query.Encode(), "", http.StatusOK)
 		if err != nil || next == "" {

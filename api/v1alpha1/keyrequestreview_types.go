@@ -197,6 +197,7 @@ type KeyRequestReviewSpec struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=keyrequestreviews,singular=keyrequestreview,shortName=krr,categories=keyward
+// +kubebuilder:selectablefield:JSONPath=`.spec.group.name`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.group.name`
 // +kubebuilder:printcolumn:name="Namespace of Request",type=string,JSONPath=`.spec.request.namespace`
 // +kubebuilder:printcolumn:name="Request",type=string,JSONPath=`.spec.request.name`

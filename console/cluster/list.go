@@ -19,7 +19,7 @@ import (
 
 const (
 	// pageSize is how many rows a page has at most, and lookups how many requests are made to fill it: each for as many objects as the page has room
-	// for. A list of which few objects belong to the Group, or match a search, goes on with the next page.
+	// for. A list of which few objects are kept goes on with the next page.
 	pageSize, lookups = 100, 10
 	// manyRows and manyAtOnce are for pages that need many objects, and little of each.
 	manyRows, manyAtOnce = 1000, 250
@@ -120,12 +120,23 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 	return kept, &cursor{Namespace: of.in[scope], Continue: at}, nil
 }
 
-// list reads a part of a list. The API server forgets the state of a list after some minutes; then it goes on with what is there now.
-func (d *Desk) list(ctx context.Context, list client.ObjectList, namespace, from string, most int, options ...client.ListOption) error {
+// list reads a part of a list, of at most so many objects: of fewer, if the answer would be too large. The API server forgets the state of a list after
+// some minutes; then it goes on with what is there now. Where the API server does not know the fields of a selector yet, because its CRDs are older,
+// all objects are read: whoever selects has to look at them in any case.
+func (d *Desk) list(ctx context.Context, list client.ObjectList, namespace, from string, most int, selector ...client.ListOption) error {
 	read := func(from string) error {
-		return d.client.List(ctx, list, append(options, client.InNamespace(namespace), client.Limit(int64(most)), client.Continue(from))...)
+		options := append([]client.ListOption{client.InNamespace(namespace), client.Limit(int64(most)), client.Continue(from)}, selector...)
+		return d.client.List(ctx, list, options...)
 	}
 	err := read(from)
+	if apierrors.IsBadRequest(err) && len(selector) > 0 {
+		selector = nil
+		err = read(from)
+	}
+	for most > 1 && errors.Is(err, errTooLarge) {
+		most /= 2
+		err = read(from)
+	}
 	var status apierrors.APIStatus
 	if from != "" && apierrors.IsResourceExpired(err) && errors.As(err, &status) {
 		if again := status.Status().Continue; again != "" {

@@ -62,32 +62,60 @@ func (d *Desk) keysNamed(ctx context.Context, of place.Group, in, search string,
 }
 
 // keysAt reads the keys of these names, which are in the part of the list that begins at from. Keys that are gone or of another Group are left out.
+// Who may list keys, and get none, gets those that are in that part of the list still.
 func (d *Desk) keysAt(ctx context.Context, of place.Group, in, from string, names []metav1.PartialObjectMetadata) ([]v1alpha1.ApiKey, error) {
-	if len(names) > mostSingly {
+	keys, listed := make([]v1alpha1.ApiKey, len(names)), false
+	fromList := func() error {
 		list := &v1alpha1.ApiKeyList{}
-		err := d.list(ctx, list, in, from, namesAtOnce, ofGroup(of))
-		return slices.DeleteFunc(list.Items, func(key v1alpha1.ApiKey) bool {
-			return !view.Refers(key.Spec.GroupRef, key.Namespace, of) || !slices.ContainsFunc(names, func(one metav1.PartialObjectMetadata) bool {
+		if err := d.list(ctx, list, in, from, namesAtOnce, ofGroup(of)); err != nil {
+			return err
+		}
+		listed = true
+		for i := range list.Items {
+			key := &list.Items[i]
+			at := slices.IndexFunc(names, func(one metav1.PartialObjectMetadata) bool {
 				return one.Name == key.Name && one.Namespace == key.Namespace
 			})
-		}), err
-	}
-	keys := make([]v1alpha1.ApiKey, len(names))
-	reading, ctx := errgroup.WithContext(ctx)
-	reading.SetLimit(singlyAtOnce)
-	for i, one := range names {
-		reading.Go(func() error {
-			err := d.client.Get(ctx, objectKey(one.Namespace, one.Name), &keys[i])
-			if apierrors.IsNotFound(err) {
-				return nil // its name stays empty
+			if at >= 0 {
+				keys[at] = *key
 			}
-			return err
-		})
+		}
+		return nil
 	}
-	err := reading.Wait()
+	if len(names) > mostSingly {
+		if err := fromList(); err != nil {
+			return nil, err
+		}
+	}
+	err := d.keysSingly(ctx, names, keys)
+	if apierrors.IsForbidden(err) && !listed {
+		err = fromList()
+	} else if apierrors.IsForbidden(err) {
+		err = nil
+	}
 	return slices.DeleteFunc(keys, func(key v1alpha1.ApiKey) bool {
 		return key.Name == "" || !view.Refers(key.Spec.GroupRef, key.Namespace, of)
 	}), err
+}
+
+// keysSingly reads the keys of these names that were not read yet. One that is gone has no name.
+func (d *Desk) keysSingly(ctx context.Context, names []metav1.PartialObjectMetadata, into []v1alpha1.ApiKey) error {
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.SetLimit(singlyAtOnce)
+	for i, one := range names {
+		if into[i].Name != "" {
+			continue
+		}
+		reading.Go(func() error {
+			key := &v1alpha1.ApiKey{}
+			if err := d.client.Get(ctx, objectKey(one.Namespace, one.Name), key); err != nil {
+				return client.IgnoreNotFound(err)
+			}
+			into[i] = *key
+			return nil
+		})
+	}
+	return reading.Wait()
 }
 
 // ofGroup has the API server select objects by the name of their Group. Those of another Group of that name, in another namespace, are among them.

@@ -71,7 +71,8 @@ func (d *Desk) Requests(ctx context.Context, of place.Group, after string) (page
 func (d *Desk) reviewsOf(ctx context.Context, group *v1alpha1.Group, undecided bool, most int, from cursor) ([]v1alpha1.KeyRequestReview, *cursor, error) {
 	of := &listing[v1alpha1.KeyRequestReview]{
 		in: []string{group.Namespace}, into: func() client.ObjectList { return &v1alpha1.KeyRequestReviewList{} }, rows: most,
-		item: items(func(list *v1alpha1.KeyRequestReviewList) []v1alpha1.KeyRequestReview { return list.Items }),
+		options: []client.ListOption{client.MatchingFields{"spec.group.name": group.Name}},
+		item:    items(func(list *v1alpha1.KeyRequestReviewList) []v1alpha1.KeyRequestReview { return list.Items }),
 		keep: func(review *v1alpha1.KeyRequestReview) bool {
 			return view.ReviewOf(review, group) && view.Undecided(review) == undecided
 		},

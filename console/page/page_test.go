@@ -87,6 +87,7 @@ func examples() []example {
 		{"requests-none", "Requests for keys of acme", Requests{}},
 		{"request", "Request for a key", exampleRequest},
 		{"request-shortened", "Request for a key", exampleRequestShortened()},
+		{"request-lacking", "Request for a key", exampleRequestLacking()},
 		{"request-unfit", "Request for a key", exampleRequestUnfit()},
 		{"request-refused", "Request for a key", exampleRequestRefused()},
 		{"request-approved", "Request for a key", exampleRequestApproved()},

@@ -66,7 +66,7 @@ func pictures() []picture {
 	}
 }
 
-var exampleOrders = Choices{Of: []Choice{{Value: "name", Text: "Name"}, {Value: "expiry", Text: "Expires soonest", Chosen: true}}}
+var exampleOrders = Choices{Of: []Choice{{Value: "name", Text: "Name", Chosen: true}, {Value: "expiry", Text: "Expires soonest"}}}
 
 func picturedKeys() Keys {
 	row := func(name, ending, projects, creator string, state State, used, expires time.Duration) Key {
@@ -129,7 +129,7 @@ func TestPictures(t *testing.T) {
 	texts := map[string]string{}
 	for _, p := range pictures() {
 		texts["/"+p.name] = p.render(t)
-		fmt.Fprintf(&now, "%s  %s\n", of(t, texts["/"+p.name]), p.name)
+		fmt.Fprintf(&now, "%s  %s\n", of(t, p.scheme+texts["/"+p.name]), p.name)
 	}
 	if *takePictures {
 		take(t, texts)

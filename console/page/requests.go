@@ -35,12 +35,13 @@ type RequestDetail struct {
 	// Decides reports whether a request that waits may be approved or refused, and Withdraws whether its approval may be withdrawn, by the person.
 	Decides, Withdraws bool
 	// Ends is when the key would end if the request were approved now, Shortened whether the key policy of the Group makes that earlier than was
-	// asked for, and Unfit why the Group would not have the key; empty if it would.
-	Ends      time.Time
-	Shortened bool
-	Unfit     string
-	Reason    Input  // at most 500 characters
-	Problem   string // why the last attempt failed; empty: it did not, or Reason says so
+	// asked for, Lacks what the Group does not have yet, so that the key would not be valid, and Unfit why there would be no key. Lacks and Unfit may
+	// be empty.
+	Ends         time.Time
+	Shortened    bool
+	Lacks, Unfit string
+	Reason       Input  // at most 500 characters
+	Problem      string // why the last attempt failed; empty: it did not, or Reason says so
 }
 
 // Decided is who decided what.

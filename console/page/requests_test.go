@@ -22,9 +22,15 @@ func exampleRequestShortened() RequestDetail {
 	return page
 }
 
+func exampleRequestLacking() RequestDetail {
+	page := exampleRequest
+	page.Lacks = "The Group has no project <b>maps."
+	return page
+}
+
 func exampleRequestUnfit() RequestDetail {
 	page := exampleRequest
-	page.Ends, page.Unfit = time.Time{}, "The Group has no project <b>maps."
+	page.Ends, page.Unfit = time.Time{}, "This Group accepts no requests for keys."
 	return page
 }
 

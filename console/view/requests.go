@@ -89,20 +89,23 @@ func (s *Sight) Request(review *v1alpha1.KeyRequestReview, group *v1alpha1.Group
 	return detail
 }
 
-// foresee says what would follow if the request were approved now. The Group admitted the namespace when it was asked: that is not looked at
-// again, because a person may not be allowed to read the labels of the namespace.
+// foresee says what would follow if the request were approved now: no key, a key that is not valid yet because the Group lacks something, or a valid
+// one, and when that would end. Which labels the namespace has is not looked at, because a person may not be allowed to read them: a Group that selects
+// namespaces admitted this one when it was asked.
 func (s *Sight) foresee(detail *page.RequestDetail, review *v1alpha1.KeyRequestReview, group *v1alpha1.Group) {
+	if detail.Unfit = notAccepting(group, review.Spec.Request.Namespace); detail.Unfit != "" {
+		return
+	}
 	admitting := group.DeepCopy()
 	admitting.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromAll}
 	problem := keyrequest.Problem(review, admitting, nil, s.Now)
 	detail.Shortened = problem != nil && problem.Elsewhere && problem.Field == "spec.expiresAfter"
-	if problem != nil && !detail.Shortened {
-		detail.Unfit = sentence(problem.Message)
-		return
+	if problem != nil && problem.Elsewhere && !detail.Shortened {
+		detail.Lacks = sentence(problem.Message)
 	}
 	key, problem := keyrequest.Key(review, group, s.Now)
 	if problem != nil {
-		detail.Unfit = sentence(problem.Message)
+		detail.Unfit, detail.Lacks = sentence(problem.Message), ""
 		return
 	}
 	detail.Ends = timeOf(key.Spec.ExpiresAt)

@@ -81,6 +81,7 @@ func TestRequests(t *testing.T) {
 func groupOfReview(change ...func(*v1alpha1.Group)) *v1alpha1.Group {
 	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "acme", UID: "1"}}
 	g.Spec.Projects = []v1alpha1.Project{{Name: "media"}, {Name: "maps"}}
+	g.Spec.KeyPolicy.Requests, g.Spec.AllowedNamespaces.From = v1alpha1.RequestsManual, v1alpha1.NamespacesFromAll
 	g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "30d", "90d"
 	for _, f := range change {
 		f(g)
@@ -97,26 +98,33 @@ func TestForeseen(t *testing.T) {
 		g.Spec.AllowedNamespaces.From, g.Spec.AllowedNamespaces.Selector = v1alpha1.NamespacesFromSelector, &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 	}
 	for _, c := range []struct {
-		name      string
-		review    *v1alpha1.KeyRequestReview
-		group     *v1alpha1.Group
-		ends      time.Duration
-		shortened bool
-		unfit     string
+		name         string
+		review       *v1alpha1.KeyRequestReview
+		group        *v1alpha1.Group
+		ends         time.Duration
+		shortened    bool
+		lacks, unfit string
 	}{
-		{"by default", review(), groupOfReview(bySelector), 30 * day, false, ""},
-		{"as asked", review(lifetime("60d")), groupOfReview(), 60 * day, false, ""},
-		{"shortened", review(lifetime("365d")), groupOfReview(), 90 * day, true, ""},
-		{"without its project", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[:1] }), 0, false, "maps"},
+		{"by default", review(), groupOfReview(bySelector), 30 * day, false, "", ""},
+		{"as asked", review(lifetime("60d")), groupOfReview(), 60 * day, false, "", ""},
+		{"shortened", review(lifetime("365d")), groupOfReview(), 90 * day, true, "", ""},
+		{"without its project", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[:1] }), 30 * day, false, "maps", ""},
+		{"not accepted", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Requests = v1alpha1.RequestsOff }), 0, false, "", "requests"},
+		{"from elsewhere", review(), groupOfReview(func(g *v1alpha1.Group) { g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromSame }), 0, false, "", "namespace"},
+		{"without a lifetime that is one", review(lifetime("1x")), groupOfReview(), 0, false, "", "1x"},
 	} {
 		s := sight(role.Owner)
 		s.Decides = true
-		got := s.Request(c.review, c.group)
-		if !got.Ends.Equal(now.Add(c.ends)) && (c.unfit == "" || !got.Ends.IsZero()) || got.Shortened != c.shortened || !strings.Contains(got.Unfit, c.unfit) || (got.Unfit == "") != (c.unfit == "") {
-			t.Errorf("%s: ends %v, shortened %v, unfit %q", c.name, got.Ends, got.Shortened, got.Unfit)
+		got, ends := s.Request(c.review, c.group), time.Time{}
+		if c.ends > 0 {
+			ends = now.Add(c.ends)
+		}
+		says := func(text, want string) bool { return strings.Contains(text, want) && (text == "") == (want == "") }
+		if !got.Ends.Equal(ends) || got.Shortened != c.shortened || !says(got.Lacks, c.lacks) || !says(got.Unfit, c.unfit) {
+			t.Errorf("%s: ends %v, shortened %v, lacks %q, unfit %q", c.name, got.Ends, got.Shortened, got.Lacks, got.Unfit)
 		}
 		s.Decides = false
-		if got := s.Request(c.review, c.group); !got.Ends.IsZero() || got.Unfit != "" {
+		if got := s.Request(c.review, c.group); !got.Ends.IsZero() || got.Lacks != "" || got.Unfit != "" {
 			t.Errorf("%s: who may not decide sees %+v", c.name, got)
 		}
 	}

@@ -94,9 +94,11 @@ func (c *console) signInByToken(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	switch {
 	case token == "":
+		c.signIns.saw(r, byToken, notBelieved, "")
 		c.showSignIn(w, r, http.StatusUnprocessableEntity, "Paste a token.")
 		return
 	case len(token) > mostTokenBytes || strings.ContainsFunc(token, func(c rune) bool { return c <= 0x20 || c >= 0x7f }):
+		c.signIns.saw(r, byToken, notBelieved, "")
 		c.showSignIn(w, r, http.StatusUnprocessableEntity, "This is no token: one has no spaces, and at most 16,384 characters.")
 		return
 	}
@@ -111,6 +113,7 @@ const providerDown = "The provider of sign-ins does not answer as it should at t
 func (c *console) leaveToSignIn(w http.ResponseWriter, r *http.Request) {
 	address, err := c.config.Provider.Begin(w, r, r.PostForm.Get("next"))
 	if err != nil {
+		c.signIns.saw(r, byProvider, notKnown, "")
 		w.Header().Set("Retry-After", "5")
 		c.showSignIn(w, r, http.StatusServiceUnavailable, providerDown)
 		return

@@ -190,7 +190,7 @@ func TestSignInsAreCounted(t *testing.T) {
 			b := i.browser()
 			b.post("/sign-in/token", formToken(t, b.get("/sign-in")), url.Values{"token": {sent}})
 		}
-		for _, sent := range []string{"down", "unknown", "unknown", token} {
+		for _, sent := range []string{"down", "", "no token", token} {
 			try(sent)
 		}
 		for range 8 {

@@ -243,12 +243,12 @@ type InstallationServer struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// account is who the server has proved to be: namespace/serviceaccount, and its Pod where that is known.
+	// identity is who the server has proved to be: namespace/serviceaccount, and its Pod where that is known.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
-	Account string `json:"account,omitempty"`
+	Identity string `json:"identity,omitempty"`
 
 	// version that the server says it has, which nothing depends on; absent if it says none.
 	//

@@ -23,11 +23,11 @@ type Platform struct {
 
 // PlatformServer is a validation server.
 type PlatformServer struct {
-	Name, Account, Version string
-	State                  State
-	Since                  time.Time // of the state; zero: not known
-	Groups                 string    // empty: not known
-	Reason                 string    // why it rejects records
+	Name, Identity, Version string
+	State                   State
+	Since                   time.Time // of the state; zero: not known
+	Groups                  string    // empty: not known
+	Reason                  string    // why it rejects records
 }
 
 // PlatformSink is where events or usage are sent.

@@ -13,11 +13,11 @@ func platformExamples() []example {
 			Version: "v0.1.0", Leader: "keyward-manager-5d9f7c-x2x4q", Written: now.Add(-4 * time.Minute),
 			Connected: 213, Disconnected: 1, Behind: 1, Rejecting: 1, Unlisted: 210,
 			Servers: []PlatformServer{
-				{Name: "edge-7", Account: "edge/validator/edge-7", Version: "v0.0.9", State: State{"Cannot use records", Bad}, Since: now.Add(-26 * time.Hour), Groups: "12",
+				{Name: "edge-7", Identity: "edge/validator/edge-7", Version: "v0.0.9", State: State{"Cannot use records", Bad}, Since: now.Add(-26 * time.Hour), Groups: "12",
 					Reason: "field 99 is of a later release \u202e"},
-				{Name: "edge-2", Account: "edge/validator/edge-2", Version: "v0.1.0", State: State{"Behind", Warn}, Since: now.Add(-20 * time.Second), Groups: "12"},
-				{Name: long, Account: "oidc:<b>somebody</b>", Version: "not known", State: State{"Disconnected", Bad}, Since: now.Add(-3 * time.Hour)},
-				{Name: "edge-1", Account: "edge/validator/edge-1", Version: "v0.1.0", State: State{"Connected", Good}, Since: now.Add(-90 * time.Hour), Groups: "4218"},
+				{Name: "edge-2", Identity: "edge/validator/edge-2", Version: "v0.1.0", State: State{"Behind", Warn}, Since: now.Add(-20 * time.Second), Groups: "12"},
+				{Name: long, Identity: "oidc:<b>somebody</b>", Version: "not known", State: State{"Disconnected", Bad}, Since: now.Add(-3 * time.Hour)},
+				{Name: "edge-1", Identity: "edge/validator/edge-1", Version: "v0.1.0", State: State{"Connected", Good}, Since: now.Add(-90 * time.Hour), Groups: "4218"},
 			},
 			Sinks: []PlatformSink{
 				{Name: "archive", Kind: "File, events", State: State{"Delivers", Good}, Delivered: now.Add(-time.Minute)},

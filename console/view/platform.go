@@ -52,7 +52,7 @@ func readiness(conditions []metav1.Condition, good, bad page.State) (page.State,
 
 // platformServer says of a server what somebody has to know first.
 func platformServer(s *v1alpha1.InstallationServer) page.PlatformServer {
-	row := page.PlatformServer{Name: s.Name, Account: s.Account, Version: orElse(s.Version, "not known")}
+	row := page.PlatformServer{Name: s.Name, Identity: s.Identity, Version: orElse(s.Version, "not known")}
 	if s.Groups != nil {
 		row.Groups = strconv.Itoa(int(*s.Groups))
 	}

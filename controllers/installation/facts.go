@@ -39,7 +39,7 @@ type Sink struct {
 
 // Server is a validation server. Exactly one of ConnectedSince and DisconnectedSince is set, except for servers of which neither is known.
 type Server struct {
-	Name, Account, Version            string
+	Name, Identity, Version           string
 	ConnectedSince, DisconnectedSince time.Time
 	Groups                            int
 	BehindSince                       time.Time
@@ -62,7 +62,7 @@ func (s *Server) trouble() int {
 }
 
 func compareServers(a, b Server) int {
-	return cmp.Or(cmp.Compare(a.trouble(), b.trouble()), strings.Compare(a.Name, b.Name), strings.Compare(a.Account, b.Account),
+	return cmp.Or(cmp.Compare(a.trouble(), b.trouble()), strings.Compare(a.Name, b.Name), strings.Compare(a.Identity, b.Identity),
 		a.ConnectedSince.Compare(b.ConnectedSince), a.DisconnectedSince.Compare(b.DisconnectedSince))
 }
 
@@ -72,7 +72,7 @@ func ServersOf(connected []publish.Server, absent []session.Absence, now time.Ti
 	for i := range connected {
 		c := &connected[i]
 		server := Server{
-			Name: c.Instance, Account: c.Owner, Version: c.Version, ConnectedSince: c.ConnectedSince(), Groups: c.Groups,
+			Name: c.Instance, Identity: c.Owner, Version: c.Version, ConnectedSince: c.ConnectedSince(), Groups: c.Groups,
 			Rejected: c.Rejected, RejectionReason: c.RejectionReason,
 		}
 		if !c.BehindSince.IsZero() && now.Sub(c.BehindSince) > behindAfter {
@@ -82,7 +82,7 @@ func ServersOf(connected []publish.Server, absent []session.Absence, now time.Ti
 	}
 	for i := range absent {
 		a := &absent[i]
-		server := Server{Name: a.Instance, Account: a.Owner, Version: a.Version, ConnectedSince: a.ConnectedSince}
+		server := Server{Name: a.Instance, Identity: a.Owner, Version: a.Version, ConnectedSince: a.ConnectedSince}
 		if now.Sub(a.At) > interruption || a.ConnectedSince.IsZero() {
 			server.ConnectedSince, server.DisconnectedSince = time.Time{}, a.At
 		}

@@ -47,19 +47,19 @@ func judge(s *Sink) (ok bool, reason, message string) {
 		return false, v1alpha1.ReasonStarting, "nothing is sent until the leader has loaded how far sinks are; if that lasts, look at its log: " +
 			"it may not be allowed to read its ConfigMaps"
 	case !s.FailingSince.IsZero():
-		reason, remedy := remedyOf(s.Reason)
+		reason, hint := hintOf(s.Reason)
 		return false, reason, fmt.Sprintf("%s; since %s it takes nothing: %s", clip(s.Message, maxFailure),
-			s.FailingSince.UTC().Format(time.RFC3339), remedy)
+			s.FailingSince.UTC().Format(time.RFC3339), hint)
 	case s.Refusing > 0:
-		reason, remedy := remedyOf(sinks.ReasonRefused)
-		return false, reason, fmt.Sprintf("the receiver takes events, and refuses one of %d logs: %s", s.Refusing, remedy)
+		reason, hint := hintOf(sinks.ReasonRefused)
+		return false, reason, fmt.Sprintf("the receiver takes events, and refuses one of %d logs: %s", s.Refusing, hint)
 	default:
 		return true, v1alpha1.ReasonDelivering, "the receiver takes what it is sent"
 	}
 }
 
-// remedyOf returns the reason of a condition for a failure, and what fixes it.
-func remedyOf(failure sinks.Reason) (reason, remedy string) {
+// hintOf returns the reason of a condition for a failure, and what fixes it.
+func hintOf(failure sinks.Reason) (reason, hint string) {
 	switch failure {
 	case sinks.ReasonAddress:
 		return v1alpha1.ReasonAddressNotAllowed, "add the network of the receiver to allowAddresses of the sink if it is meant"

@@ -18,11 +18,11 @@ import (
 const (
 	// maxServersBytes bounds the JSON of the servers, so that the object stays below 256 KiB: servers choose their names and reasons.
 	maxServersBytes = 160 << 10
-	// maxReason bounds why a server rejects a record, and maxAccount its account, in bytes.
-	maxReason, maxAccount = 256, 253
+	// maxReason bounds why a server rejects a record, and maxIdentity its identity, in bytes.
+	maxReason, maxIdentity = 256, 253
 	// maxNamed is how many servers or sinks a message names.
 	maxNamed = 5
-	// refresh is after how long a status is written in which only has moved what moves by itself.
+	// refresh is after how long a status is written in which only has moved what moves on its own.
 	refresh = 10 * time.Minute
 )
 
@@ -53,7 +53,7 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 }
 
 // NeedsWrite reports whether a status has to be written in place of the one before it. When sinks were sent events, and since when they
-// wait for some, moves by itself while Keyward is used: that alone is written after 10 minutes.
+// wait for some, moves on its own while Keyward is used: that alone is written after 10 minutes.
 func NeedsWrite(before, after *v1alpha1.InstallationStatus) bool {
 	if equality.Semantic.DeepEqual(withoutTimes(before, false), withoutTimes(after, false)) {
 		return false
@@ -64,7 +64,7 @@ func NeedsWrite(before, after *v1alpha1.InstallationStatus) bool {
 	return !equality.Semantic.DeepEqual(withoutTimes(before, true), withoutTimes(after, true))
 }
 
-// withoutTimes returns a status without updatedAt, and where told so without the times that move by themselves.
+// withoutTimes returns a status without updatedAt, and where told so without the times that move on their own.
 func withoutTimes(status *v1alpha1.InstallationStatus, moving bool) *v1alpha1.InstallationStatus {
 	without := *status
 	without.UpdatedAt = nil
@@ -131,7 +131,7 @@ func validatorsOf(servers []Server) v1alpha1.InstallationValidators {
 
 func serverOf(s *Server) v1alpha1.InstallationServer {
 	server := v1alpha1.InstallationServer{
-		Name: clip(s.Name, 253), Account: clip(s.Account, maxAccount), Version: s.Version, ConnectedSince: instant(s.ConnectedSince),
+		Name: clip(s.Name, 253), Identity: clip(s.Identity, maxIdentity), Version: s.Version, ConnectedSince: instant(s.ConnectedSince),
 		DisconnectedSince: instant(s.DisconnectedSince), BehindSince: instant(s.BehindSince),
 	}
 	if s.DisconnectedSince.IsZero() {

@@ -27,7 +27,7 @@ var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 func ago(d time.Duration) time.Time { return now.Add(-d) }
 
 func server(name string, change ...func(*installation.Server)) installation.Server {
-	s := installation.Server{Name: name, Account: "edge/validator", Version: "v0.1.0", ConnectedSince: ago(time.Hour), Groups: 3}
+	s := installation.Server{Name: name, Identity: "edge/validator", Version: "v0.1.0", ConnectedSince: ago(time.Hour), Groups: 3}
 	for _, f := range change {
 		f(&s)
 	}
@@ -117,8 +117,8 @@ func expectKnown(t *testing.T, all []metav1.Condition) {
 	}
 }
 
-// TestEveryFailureHasARemedy: each reason for which a sink can fail has a reason of its own in the condition, and says what to do.
-func TestEveryFailureHasARemedy(t *testing.T) {
+// TestEveryFailureHasAHint: each reason for which a sink can fail has a reason of its own in the condition, and says what to do.
+func TestEveryFailureHasAHint(t *testing.T) {
 	seen := map[string]sinks.Reason{}
 	for _, reason := range sinks.Reasons() {
 		status := statusOf(&installation.Facts{Sinks: []installation.Sink{sink("siem", failing(reason, "what failed"))}})
@@ -170,7 +170,7 @@ func TestServersOf(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
-	if s := shown[4]; s.Version != "v1" || s.Account != "edge/v" || !s.ConnectedSince.Time.Equal(now) || *s.Groups != 1 {
+	if s := shown[4]; s.Version != "v1" || s.Identity != "edge/v" || !s.ConnectedSince.Time.Equal(now) || *s.Groups != 1 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -180,7 +180,7 @@ type nowClock struct{}
 func (nowClock) Now() time.Time                  { return now }
 func (nowClock) Since(t time.Time) time.Duration { return now.Sub(t) }
 
-// TestNeedsWrite: what moves by itself is no reason to write.
+// TestNeedsWrite: what moves on its own is no reason to write.
 func TestNeedsWrite(t *testing.T) {
 	base := func() *installation.Facts {
 		return &installation.Facts{
@@ -227,7 +227,7 @@ func TestConditionsKeepTheirTransitions(t *testing.T) {
 		}
 	}
 	if before.Sinks[0].Conditions[0].Message != after.Sinks[0].Conditions[0].Message {
-		t.Error("a message that moves by itself would be written every time")
+		t.Error("a message that moves on its own would be written every time")
 	}
 }
 
@@ -240,7 +240,7 @@ func TestStatusIsBounded(t *testing.T) {
 		facts := &installation.Facts{Tiers: &tier.Catalogue{}}
 		for i := range count {
 			facts.Servers = append(facts.Servers, server(fmt.Sprintf("%0253d", i), func(s *installation.Server) {
-				s.Account, s.Version = strings.Repeat("x", 500), strings.Repeat("v", 64)
+				s.Identity, s.Version = strings.Repeat("x", 500), strings.Repeat("v", 64)
 				s.Rejected, s.RejectionReason, s.BehindSince = 1, reason, now
 			}))
 		}

@@ -85,7 +85,7 @@ var _ = Describe("The writer of the Installation", func() {
 		long := strings.Repeat("\"", 256)
 		for range 10_000 {
 			facts.Servers = append(facts.Servers, server(strings.Repeat("x", 253), func(s *installation.Server) {
-				s.Account, s.Version, s.BehindSince = strings.Repeat("é", 400), strings.Repeat("v", 64), now
+				s.Identity, s.Version, s.BehindSince = strings.Repeat("é", 400), strings.Repeat("v", 64), now
 				s.Rejected, s.RejectionReason = 1, long
 			}))
 		}

@@ -37,7 +37,7 @@ func TestStates(t *testing.T) {
 	w.Expect(failing.LastDelivered).To(BeZero())
 	r.status(http.StatusBadGateway)
 	w.during(time.Hour, time.Minute)
-	w.Expect(state()).To(Equal(failing), "nothing of it moves by itself")
+	w.Expect(state()).To(Equal(failing), "nothing of it moves on its own")
 
 	r.status(0)
 	w.arrive(r, 3)

@@ -14,12 +14,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-const (
-	// interruption is how long a server may be disconnected without being shown as such: streams have a maximum age, and leaders change.
-	interruption = time.Minute
-	// behindAfter is how long a server lacks an update before it is shown as behind: usually it is milliseconds.
-	behindAfter = 10 * time.Second
-)
+// behindAfter is how long a server lacks an update before it is shown as behind: usually it is milliseconds.
+const behindAfter = 10 * time.Second
 
 // Facts are what the status is made of.
 type Facts struct {
@@ -83,7 +79,7 @@ func ServersOf(connected []publish.Server, absent []session.Absence, now time.Ti
 	for i := range absent {
 		a := &absent[i]
 		server := Server{Name: a.Instance, Identity: a.Owner, Version: a.Version, ConnectedSince: a.ConnectedSince}
-		if now.Sub(a.At) > interruption || a.ConnectedSince.IsZero() {
+		if now.Sub(a.At) > session.Interruption || a.ConnectedSince.IsZero() {
 			server.ConnectedSince, server.DisconnectedSince = time.Time{}, a.At
 		}
 		servers = append(servers, server)

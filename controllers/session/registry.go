@@ -68,8 +68,8 @@ type Session struct {
 	returned bool
 }
 
-// interruption is how long a run may be disconnected without it being shown: streams have a maximum age.
-const interruption = time.Minute
+// Interruption is how long a run may be disconnected without that being shown: streams have a maximum age, and leaders change.
+const Interruption = time.Minute
 
 // Registry is safe for concurrent use.
 //
@@ -106,7 +106,7 @@ func (r *Registry) Connect(server Server) *Session {
 		r.began = s.since
 	}
 	s.lasting = s.since
-	if ended, known := r.runs.known[s.Run]; known && s.since.Sub(ended.at) <= interruption {
+	if ended, known := r.runs.known[s.Run]; known && s.since.Sub(ended.at) <= Interruption {
 		s.lasting = ended.lasting
 	}
 	for earlier := range r.sessions {
@@ -167,7 +167,7 @@ func (s *Session) Returned() bool { return s.returned }
 // Since is when the session began.
 func (s *Session) Since() time.Time { return s.since }
 
-// ConnectedSince is since when the run is connected, without having been disconnected for more than a minute. A stream that reaches its
+// ConnectedSince is since when the run is connected, without having been disconnected for more than Interruption. A stream that reaches its
 // maximum age does not change it.
 func (s *Session) ConnectedSince() time.Time { return s.lasting }
 

@@ -9,11 +9,11 @@ func platformExamples() []example {
 	long := strings.Repeat("validator-of-a-very-long-name-", 8)
 	return []example{
 		{"platform", "Platform", Platform{
-			State: State{"Needs attention", Bad}, Problem: "edge-7 cannot use some record and refuse what it is for: field 99 is of a later release; update them to the version of the manager.",
+			State: State{"Needs attention", Bad}, Problem: "Validation servers that cannot use some record, and refuse what it is for: edge-7 (field 99 is of a later release); update them to the version of the manager.",
 			Version: "v0.1.0", Leader: "keyward-manager-5d9f7c-x2x4q", Written: now.Add(-4 * time.Minute),
 			Connected: 213, Disconnected: 1, Behind: 1, Rejecting: 1, Unlisted: 210,
 			Servers: []PlatformServer{
-				{Name: "edge-7", Identity: "edge/validator/edge-7", Version: "v0.0.9", State: State{"Cannot use records", Bad}, Since: now.Add(-26 * time.Hour), Groups: "12",
+				{Name: "edge-7", Identity: "edge/validator/edge-7", Version: "v0.0.9", State: State{"Rejects", Bad}, Since: now.Add(-26 * time.Hour), Groups: "12",
 					Reason: "field 99 is of a later release \u202e"},
 				{Name: "edge-2", Identity: "edge/validator/edge-2", Version: "v0.1.0", State: State{"Behind", Warn}, Since: now.Add(-20 * time.Second), Groups: "12"},
 				{Name: long, Identity: "oidc:<b>somebody</b>", Version: "not known", State: State{"Disconnected", Bad}, Since: now.Add(-3 * time.Hour)},

@@ -58,7 +58,7 @@ func platformServer(s *v1alpha1.InstallationServer) page.PlatformServer {
 	}
 	switch {
 	case ptr.Deref(s.Rejected, 0) > 0:
-		row.State, row.Since, row.Reason = page.State{Text: "Cannot use records", Tone: page.Bad}, instant(s.ConnectedSince), s.RejectionReason
+		row.State, row.Since, row.Reason = page.State{Text: "Rejects", Tone: page.Bad}, instant(s.ConnectedSince), s.RejectionReason
 	case s.BehindSince != nil:
 		row.State, row.Since = page.State{Text: "Behind", Tone: page.Warn}, s.BehindSince.Time
 	case s.DisconnectedSince != nil:

@@ -46,7 +46,7 @@ func TestPlatform(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for i, want := range []page.PlatformServer{
-		{Name: "old", Version: "not known", State: page.State{Text: "Cannot use records", Tone: page.Bad}, Since: at(1).Time, Groups: "0", Reason: "too new"},
+		{Name: "old", Version: "not known", State: page.State{Text: "Rejects", Tone: page.Bad}, Since: at(1).Time, Groups: "0", Reason: "too new"},
 		{Name: "slow", Version: "not known", State: page.State{Text: "Behind", Tone: page.Warn}, Since: at(2).Time},
 		{Name: "gone", Version: "v0.1.0", State: page.State{Text: "Disconnected", Tone: page.Bad}, Since: at(3).Time},
 		{Name: "fine", Version: "not known", State: page.State{Text: "Connected", Tone: page.Good}, Since: at(1).Time},

@@ -103,6 +103,6 @@ func summarizeSinks(all []v1alpha1.InstallationSink) (ok bool, reason, message s
 	case starting:
 		return false, v1alpha1.ReasonStarting, fmt.Sprintf("%s: nothing is sent until the leader has loaded how far sinks are", list(failing))
 	default:
-		return false, v1alpha1.ReasonSinksFailing, fmt.Sprintf("%s do not take events; status.sinks says why, and what to do", list(failing))
+		return false, v1alpha1.ReasonSinksFailing, fmt.Sprintf("sinks that do not take everything: %s; status.sinks says why, and what to do", list(failing))
 	}
 }

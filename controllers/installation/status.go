@@ -156,13 +156,13 @@ func summarizeServers(servers []Server) (ok bool, reason, message string) {
 	}
 	switch worst {
 	case 0:
-		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("%s cannot use some record and refuse what it is for: %s; update them to the version of the manager",
+		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s (%s); update them to the version of the manager",
 			list(names), clip(servers[0].RejectionReason, maxReason))
 	case 1:
 		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf(
-			"%s lack updates, and decide by what they had; look at their logs, and at the network between them and the manager", list(names))
+			"validation servers that lack updates, and decide by what they had: %s; look at their logs, and at the network between them and the manager", list(names))
 	case 2:
-		return false, v1alpha1.ReasonServersGone, fmt.Sprintf("%s were disconnected without a goodbye, and may go on deciding by what they had; "+
+		return false, v1alpha1.ReasonServersGone, fmt.Sprintf("validation servers that were disconnected without a goodbye, and may go on deciding by what they had: %s; "+
 			"let them connect again, or wait until they are forgotten (--sync-forget-after) if they do not run any more", list(names))
 	default:
 		return true, v1alpha1.ReasonServersCurrent, fmt.Sprintf("validation servers that have every update: %d", len(servers))

@@ -6,13 +6,12 @@ import (
 
 	"k8s.io/utils/clock"
 
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/installation"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/internal/tier"
-
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
 // BenchmarkLook is what a look costs with 10,000 servers and 1,000 Groups, without the API server.

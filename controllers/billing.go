@@ -13,11 +13,12 @@ import (
 )
 
 // addBilling adds what sends usage to billing engines, and has the GroupUsages stay until it is, or lets go of what that had held.
-func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
+// It returns nil if usage is not sent.
+func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) (*sinks.Runner, error) {
 	cluster := &billing.Cluster{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespaces: options.WatchNamespaces}
 	log := ctrl.Log.WithName("billing")
 	if options.Billing == nil || len(options.Billing.Sinks) == 0 {
-		return add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: options.BillingLookInterval})
+		return nil, add(mgr, &billing.Release{Cluster: cluster, Clock: clock.RealClock{}, Log: log, RetryInterval: options.BillingLookInterval})
 	}
 	runner := &sinks.Runner{Clock: clock.RealClock{}, Log: log, Unmeasured: true}
 	senders := sendersOf(mgr, options.Namespace)
@@ -25,7 +26,7 @@ func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
 	for _, s := range options.Billing.Sinks {
 		to, err := senders.New(s)
 		if err != nil {
-			return fmt.Errorf("--billing-file: %w", err)
+			return nil, fmt.Errorf("--billing-file: %w", err)
 		}
 		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: s, Sender: to})
 		names = append(names, s.Name)
@@ -35,9 +36,9 @@ func addBilling(mgr ctrl.Manager, usage *store.Objects, options Options) error {
 	keeper.LookInterval = options.BillingLookInterval
 	runner.Source, runner.Store, usage.Billed = keeper, keeper, keeper.Begin
 	if err := add(mgr, keeper); err != nil {
-		return err
+		return nil, err
 	}
-	return add(mgr, runner)
+	return runner, add(mgr, runner)
 }
 
 func add(mgr ctrl.Manager, runnable manager.Runnable) error {

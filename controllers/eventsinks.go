@@ -21,10 +21,10 @@ func sendersOf(mgr ctrl.Manager, namespace string) *sender.Maker {
 	}
 }
 
-// addSinks adds what sends the logs of Groups to others, if they are to be sent anywhere.
-func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configuration, namespace string) error {
+// addSinks adds what sends the logs of Groups to others, if they are to be sent anywhere. It returns nil if they are not.
+func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configuration, namespace string) (*sinks.Runner, error) {
 	if configured == nil || len(configured.Sinks) == 0 {
-		return nil
+		return nil, nil //nolint:nilnil // there are none
 	}
 	log := ctrl.Log.WithName("sinks")
 	runner := &sinks.Runner{
@@ -35,12 +35,12 @@ func addSinks(mgr ctrl.Manager, logs sinks.Source, configured *config.Configurat
 	for _, s := range configured.Sinks {
 		to, err := senders.New(s)
 		if err != nil {
-			return fmt.Errorf("--sinks-file: %w", err)
+			return nil, fmt.Errorf("--sinks-file: %w", err)
 		}
 		runner.Sinks = append(runner.Sinks, sinks.Sink{Sink: s, Sender: to})
 	}
 	if err := mgr.Add(runner); err != nil {
-		return fmt.Errorf("adding the sinks: %w", err)
+		return nil, fmt.Errorf("adding the sinks: %w", err)
 	}
-	return nil
+	return runner, nil
 }

@@ -178,7 +178,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, err
 	}
-	log, err := addLogs(mgr, sessions, counted, options)
+	log, sent, err := addLogs(mgr, sessions, counted, options)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
-	if err := addBilling(mgr, counted.objects, options); err != nil {
+	if err := addBillingAndInstallation(mgr, sessions, hub, counted.objects, sent, options); err != nil {
 		return nil, err
 	}
 	if err := addUsageAPI(mgr, options.UsageAddress, certificate, counted.hours); err != nil {

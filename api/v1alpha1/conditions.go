@@ -43,6 +43,11 @@ const (
 	// ConditionRoutesOverlap: two projects claim the same requests equally well; such requests go to the first of
 	// them by name.
 	ConditionRoutesOverlap = "RoutesOverlap"
+	// ConditionSinksDelivering: every sink of the Installation is ready; the message names those that are not.
+	ConditionSinksDelivering = "SinksDelivering"
+	// ConditionValidatorsCurrent: every validation server that may decide is connected, has every update, and can use it; the message names
+	// those of which that is not true.
+	ConditionValidatorsCurrent = "ValidatorsCurrent"
 )
 
 // Reasons of conditions and events.
@@ -164,7 +169,7 @@ const (
 	ReasonTierNotFound = "TierNotFound"
 	// ReasonSealed: every value is sealed.
 	ReasonSealed = "Sealed"
-	// ReasonSecretUnusable: a Secret or an entry of it is missing, empty or too large; that value is not sent.
+	// ReasonSecretUnusable: a Secret or an entry of it is missing, empty or too large; what needs it is not sent.
 	ReasonSecretUnusable = "SecretUnusable"
 	// ReasonNoSealingKey: the manager has no key to seal with; values that were sealed before stay as they are.
 	ReasonNoSealingKey = "NoSealingKey"
@@ -174,6 +179,39 @@ const (
 	ReasonQuotaUsed = "QuotaUsed"
 	// ReasonUsageDeleted: somebody has deleted the GroupUsage of the Group; the message says what is left.
 	ReasonUsageDeleted = "UsageDeleted"
+
+	// ReasonDelivering: nothing that a sink should have was refused or failed.
+	ReasonDelivering = "Delivering"
+	// ReasonNoSinks: no sinks are configured.
+	ReasonNoSinks = "NoSinks"
+	// ReasonSinksFailing: some sinks are not ready; `status.sinks` says why.
+	ReasonSinksFailing = "SinksFailing"
+	// ReasonStarting: the leader has not loaded yet how far sinks are; nothing is sent until then.
+	ReasonStarting = "Starting"
+	// ReasonAddressNotAllowed: the receiver's address is a private one, or not among those that the sink allows.
+	ReasonAddressNotAllowed = "AddressNotAllowed"
+	// ReasonCertificateNotTrusted: the receiver has no certificate that is trusted.
+	ReasonCertificateNotTrusted = "CertificateNotTrusted"
+	// ReasonReceiverTimeout: the receiver has not answered in time.
+	ReasonReceiverTimeout = "ReceiverTimeout"
+	// ReasonConnectionFailed: the receiver cannot be connected to.
+	ReasonConnectionFailed = "ConnectionFailed"
+	// ReasonReceiverRedirects: the receiver answers with a redirect, which is not followed.
+	ReasonReceiverRedirects = "ReceiverRedirects"
+	// ReasonReceiverUnavailable: the receiver answers that it cannot take events, or that it does not let Keyward send any.
+	ReasonReceiverUnavailable = "ReceiverUnavailable"
+	// ReasonEventsRefused: the receiver refuses events that it was sent.
+	ReasonEventsRefused = "EventsRefused"
+	// ReasonFileUnusable: a file of the sink cannot be read or written.
+	ReasonFileUnusable = "FileUnusable"
+	// ReasonServersCurrent: all validation servers have every update.
+	ReasonServersCurrent = "ServersCurrent"
+	// ReasonServersRejecting: validation servers cannot use some record; `status.validators.servers` says why.
+	ReasonServersRejecting = "ServersRejecting"
+	// ReasonServersBehind: validation servers have lacked an update for more than 10 seconds.
+	ReasonServersBehind = "ServersBehind"
+	// ReasonServersGone: validation servers were disconnected without a goodbye, and may go on deciding by what they had.
+	ReasonServersGone = "ServersGone"
 
 	// ReasonRotated: a new version has replaced an earlier one.
 	ReasonRotated = "Rotated"

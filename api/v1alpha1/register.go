@@ -26,6 +26,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&KeyUsage{}, &KeyUsageList{},
 		&KeyRequest{}, &KeyRequestList{},
 		&KeyRequestReview{}, &KeyRequestReviewList{},
+		&Installation{}, &InstallationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

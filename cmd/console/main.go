@@ -48,7 +48,7 @@ func run() int {
 	klog.SetLogger(logr.Discard()) // client-go writes names of objects
 	ctrllog.SetLogger(logr.FromSlogHandler(log.Handler()))
 	desk := func(of *person.Person) (web.Desk, error) {
-		return cluster.New(of, cluster.Options{Namespaces: config.Namespaces, Now: time.Now})
+		return cluster.New(of, cluster.Options{Namespaces: config.Namespaces, ManagerNamespace: config.ManagerNamespace, Now: time.Now})
 	}
 	console, err := program.New(config, desk, log)
 	if err != nil {

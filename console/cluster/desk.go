@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,8 @@ type Options struct {
 	// Namespaces are those in which Groups are looked for, for people who may not list them in the whole cluster; at most 64 are. Such people can
 	// also name one.
 	Namespaces []string
+	// ManagerNamespace is that of the manager, which has the Installation; empty: DefaultManagerNamespace.
+	ManagerNamespace string
 	// Now returns the time.
 	Now func() time.Time
 }
@@ -50,8 +53,12 @@ type Desk struct {
 	client     client.Client
 	config     *rest.Config // of the client
 	namespaces []string
+	manager    string // its namespace
 	now        func() time.Time
 }
+
+// DefaultManagerNamespace is the namespace that Keyward is installed in by its manifests.
+const DefaultManagerNamespace = "keyward-system"
 
 // maxNamespaces is how many configured namespaces are looked at.
 const maxNamespaces = 64
@@ -66,7 +73,8 @@ func New(of *person.Person, options Options) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare requests to the API server: %w", err)
 	}
-	return &Desk{client: c, config: config, namespaces: options.Namespaces[:min(len(options.Namespaces), maxNamespaces)], now: options.Now}, nil
+	return &Desk{client: c, config: config, namespaces: options.Namespaces[:min(len(options.Namespaces), maxNamespaces)],
+		manager: cmp.Or(options.ManagerNamespace, DefaultManagerNamespace), now: options.Now}, nil
 }
 
 var (
@@ -90,7 +98,7 @@ func newMapper() meta.RESTMapper {
 	}
 	for kind, resource := range map[string]string{
 		"Group": "groups", "ApiKey": "apikeys", "DomainAllowlist": "domainallowlists", "GroupUsage": "groupusages", "GroupLog": "grouplogs",
-		"KeyRequestReview": "keyrequestreviews", "KeyRequest": "keyrequests",
+		"KeyRequestReview": "keyrequestreviews", "KeyRequest": "keyrequests", "Installation": "installations",
 	} {
 		add(v1alpha1.GroupVersion, kind, resource, meta.RESTScopeNamespace)
 	}

@@ -34,6 +34,9 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 	}
 	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, web.ListQuery{Search: query.Search}, next),
 		Asked: place.Requests}
+	if query.After == "" && d.seesPlatform(ctx) {
+		shown.Platform = place.Platform
+	}
 	for i := range groups {
 		shown.Groups = append(shown.Groups, view.Group(&groups[i], d.now(), !what.named))
 	}

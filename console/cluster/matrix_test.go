@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -201,8 +202,11 @@ func cells() []cell {
 		}
 		all = append(all, cell{route: "GET " + ofKey + "/" + one.verb, needs: one.needs, key: one.key, shows: "{key}", from: ofKey, button: "{key}/" + one.verb + `"`}, post)
 	}
-	return all
+	return append(all, cell{route: "GET " + place.Platform, needs: readInstallation, apart: true, shows: "keyward-manager-{ns}", from: "/", button: place.Platform + `"`})
 }
+
+// readInstallation is to read how Keyward itself is, which is not of a Group, so that the table of roles does not have it.
+const readInstallation role.Operation = "read-installation"
 
 // openRoutes are for everybody: the first are for who has not signed in, the others concern one's own session alone. TestEveryPageNeedsASession and
 // others of package web are about them.
@@ -226,6 +230,15 @@ func state(ctx context.Context, w *testenv.World) map[string]string {
 		})).To(Succeed())
 	}
 	return versions
+}
+
+// createInstallation has the namespace of the World be that of a manager, which has said how Keyward is.
+func createInstallation(ctx context.Context, w *testenv.World) {
+	GinkgoHelper()
+	installation := &v1alpha1.Installation{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: v1alpha1.InstallationName}}
+	Expect(testenv.Admin.Create(ctx, installation)).To(Succeed())
+	installation.Status.Leader = "keyward-manager-" + w.Namespace
+	Expect(testenv.Admin.Status().Update(ctx, installation)).To(Succeed())
 }
 
 // try sends the request of a cell as a visitor, and says what has to come of it.
@@ -319,6 +332,7 @@ var _ = Describe("The pages", func() {
 				g.Spec.Tier, g.Spec.Limits.Keys, g.Spec.KeyPolicy.Requests = "Pro", ptr.To[int32](1000), v1alpha1.RequestsManual
 			})
 			Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+			createInstallation(ctx, w)
 			user := w.Namespace + ":" + strings.ReplaceAll(who.name, " ", "-")
 			who.admit(ctx, w, user)
 			v := visit(newConsole(w), user)
@@ -328,6 +342,7 @@ var _ = Describe("The pages", func() {
 				g.Expect(strings.Contains(text, "/new-key")).To(Equal(who.may(role.CreateKey)))
 				g.Expect(strings.Contains(text, place.Ask+"?")).To(Equal(who.may(role.RequestKey) && !who.may(role.CreateKey)))
 				g.Expect(strings.Contains(text, at(w, ofGroup+`/requests"`, ""))).To(Equal(who.may(role.ReadReviews)))
+				g.Expect(v.get(place.Platform).Code == http.StatusOK).To(Equal(who.may(readInstallation)))
 			}).Should(Succeed())
 			found := v.get("/?search=" + url.QueryEscape(w.Namespace+"/")).Body.String()
 			Expect(strings.Contains(found, place.Group{Namespace: w.Namespace, Name: "acme"}.Of())).To(Equal(who.sees), found)

@@ -29,7 +29,7 @@ func people() []someone {
 	owner := func(o role.Operation) bool { return role.May(role.Owner, o) }
 	nothing := func(role.Operation) bool { return false }
 	return append(all,
-		someone{"platform", true, owner, func(ctx context.Context, w *testenv.World, user string) {
+		someone{"platform", true, func(o role.Operation) bool { return o == readInstallation || owner(o) }, func(ctx context.Context, w *testenv.World, user string) {
 			bind(ctx, w, user)
 			Expect(testenv.Admin.Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace + "-platform"},
 				RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "keyward-platform"},
@@ -82,6 +82,9 @@ func people() []someone {
 				approve.ResourceNames = []string{"other"}
 				bindRule(ctx, w, user, approve)
 			}},
+		someone{"somebody on call", false, func(o role.Operation) bool { return o == readInstallation }, func(ctx context.Context, w *testenv.World, user string) {
+			bind(ctx, w, user, "keyward-installation-reader")
+		}},
 		someone{"stranger", false, nothing, func(context.Context, *testenv.World, string) {}},
 		someone{"owner of another Group", false, nothing, func(ctx context.Context, _ *testenv.World, user string) {
 			elsewhere := testenv.NewWorld(ctx)

@@ -31,7 +31,9 @@ const origin = "https://console.example"
 func newConsole(w *testenv.World) *web.Pages {
 	GinkgoHelper()
 	pages, err := web.New(web.Config{
-		Desk: func(of *person.Person) (web.Desk, error) { return cluster.New(of, cluster.Options{Now: w.Clock.Now}) },
+		Desk: func(of *person.Person) (web.Desk, error) {
+			return cluster.New(of, cluster.Options{Now: w.Clock.Now, ManagerNamespace: w.Namespace})
+		},
 		Ring: keyring.Random(w.Clock.Now()), Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler),
 		Revocations: session.NewMemory(w.Clock.Now, w.Clock.Now().Add(-time.Hour)), Origins: []string{origin},
 		Reach: func(of session.Claims) (*rest.Config, error) {

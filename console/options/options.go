@@ -37,6 +37,8 @@ type Config struct {
 	ServiceAccounts            bool     // their tokens sign in, too
 	Namespaces                 []string // in which Groups and requests for keys are looked for, for people who may not list those of all namespaces
 
+	ManagerNamespace string // in which its Installation is
+
 	// RevocationsNamespace and Revocations name the ConfigMap in which replicas share which sessions were ended; empty: there is one replica, which keeps
 	// that in memory. TokenFile has the token of the ServiceAccount that may write it.
 	RevocationsNamespace, Revocations, TokenFile string
@@ -92,6 +94,14 @@ func Parse(args []string, environment func(string) string, usage io.Writer) (Con
 				return errors.New("write the name of a namespace; at most 64")
 			}
 			c.Namespaces = append(c.Namespaces, name)
+			return nil
+		})
+	flags.Func("manager-namespace", "`name` of the namespace of the manager, whose Installation the page Platform shows (default keyward-system)",
+		func(name string) error {
+			if len(validation.IsDNS1123Label(name)) > 0 {
+				return errors.New("write the name of a namespace")
+			}
+			c.ManagerNamespace = name
 			return nil
 		})
 	flags.Func("revocations", "`namespace/name` of the ConfigMap in which replicas share which sessions were ended; without it there has to be one replica, "+

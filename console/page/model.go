@@ -111,6 +111,8 @@ type Groups struct {
 	Next   string // path of the next page; empty: this is the last
 	// Asked is the path of the requests for keys that the person may see in other namespaces; empty: it is not offered.
 	Asked string
+	// Platform is the path of the page that says how Keyward itself is; empty: the person may not see it.
+	Platform string
 }
 
 // Write writes the page.

@@ -35,7 +35,7 @@ var functions = template.FuncMap{"asset": assetPath, "count": count, "when": new
 func init() {
 	for _, name := range []string{"signin", "failure", "groups", "keys", "key", "create", "claimed", "rotate", "suspend", "resume", "revoke", "usage",
 		"projects", "allowlist", "allowlists", "log", "claim", "signout", "leaving", "requests", "request", "ask", "ownrequests",
-		"ownrequest", "deleterequest"} {
+		"ownrequest", "deleterequest", "platform"} {
 		pages[name] = template.Must(template.New(name).Funcs(functions).
 			ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/parts.html", "templates/"+name+".html"))
 	}

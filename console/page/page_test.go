@@ -34,7 +34,7 @@ type example struct {
 const plaintext = "kw_live_EXAMPLE0000000000000000000000000000000000"
 
 func examples() []example {
-	return append(askExamples(), []example{
+	return append(append(askExamples(), platformExamples()...), []example{
 		{"signin", "Sign in", SignIn{Provider: "Acme SSO", Next: "/groups/acme"}},
 		{"signin-refused", "Sign in", SignIn{Problem: "The API server does not know this token.", Next: "/", ServiceAccounts: true}},
 		{"signin-leaving", "Sign in", Leaving{Provider: "Acme SSO", Href: "https://login.example/authorize?client_id=keyward&state=a"}},
@@ -45,7 +45,7 @@ func examples() []example {
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},
 			{Name: "old-shop", Href: "/groups/old-shop", Tier: "free", State: State{"Suspended", Bad}}}}},
 		{"groups-empty", "Groups", Groups{}},
-		{"groups-named", "Groups", Groups{Action: "/", Named: true, Asked: "/requests"}},
+		{"groups-named", "Groups", Groups{Action: "/", Named: true, Asked: "/requests", Platform: "/platform"}},
 		{"keys", "Keys of acme", Keys{Create: "/groups/acme/keys/new", Next: "/groups/acme?after=web", Keys: []Key{
 			{Name: "checkout", Href: "/groups/acme/keys/checkout", Preview: "kw_live_…9f3a", Projects: "media, maps", Creator: "ada@acme.example",
 				State: State{"Active", Good}, LastUse: now.Add(-3 * time.Minute), Expiry: now.Add(88 * 24 * time.Hour)},

@@ -48,6 +48,9 @@ const (
 	Ask      = "/ask"
 )
 
+// Platform is the path of the page that says how Keyward itself is.
+const Platform = "/platform"
+
 // Of returns the path of a KeyRequest, or of one of its pages: "delete".
 func (r Request) Of(page ...string) string {
 	return path(append([]string{"requests", r.Namespace, r.Name}, page...))

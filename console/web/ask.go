@@ -27,14 +27,15 @@ func ofAsked(text string) func(*asked) string {
 	return func(a *asked) string { return text + a.own().Name }
 }
 
-// crumbsOfRequests are those of the pages for who asks; other pages without a Group have none.
-func crumbsOfRequests(r *http.Request) []page.Link {
+// crumbsApart are those of the pages for who asks, and of the platform; other pages without a Group have none.
+func crumbsApart(r *http.Request) []page.Link {
 	of := place.Request{Namespace: r.PathValue("askedns"), Name: r.PathValue("asked")}
-	if of.Name == "" && r.URL.Path != place.Ask && r.URL.Path != place.Requests {
+	alone := r.URL.Path == place.Requests || r.URL.Path == place.Platform
+	if of.Name == "" && r.URL.Path != place.Ask && !alone {
 		return nil
 	}
 	crumbs := []page.Link{{Text: "Groups", Href: place.Groups}}
-	if r.URL.Path != place.Requests {
+	if !alone {
 		crumbs = append(crumbs, page.Link{Text: "Requests for keys", Href: place.Requests})
 	}
 	if of.Name != "" && r.URL.Path != of.Of() {

@@ -153,6 +153,7 @@ func New(config Config) (*Pages, error) {
 	c.routeKeys()
 	c.routeRequests()
 	c.routeAsk()
+	c.routePlatform()
 	handler, err := c.around(c.mux)
 	return &Pages{Handler: handler, routes: c.routes, streams: c.streams}, err
 }

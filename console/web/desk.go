@@ -16,6 +16,8 @@ type Desk interface {
 	Member(ctx context.Context, of place.Group) (role.Role, string, error)
 
 	Groups(ctx context.Context, query ListQuery) (page.Groups, error)
+	// Platform is how Keyward itself is. It is ErrForbidden for who may not read that.
+	Platform(ctx context.Context) (page.Platform, error)
 	Keys(ctx context.Context, of place.Group, query ListQuery) (page.Keys, error)
 	Key(ctx context.Context, of place.Key) (page.KeyDetail, error)
 	// Follow sends the Version of the page of a key, now and after each change, until ctx ends or no more is known, and then closes the channel. Only

@@ -69,6 +69,10 @@ func (d desk) Groups(context.Context, web.ListQuery) (page.Groups, error) {
 	return page.Groups{Groups: []page.Group{{Name: "acme", Href: acme.Of()}}}, *d.fails
 }
 
+func (d desk) Platform(context.Context) (page.Platform, error) {
+	return page.Platform{Version: "v0.1.0"}, *d.fails
+}
+
 func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page.Keys, error) {
 	return page.Keys{Create: of.Of("new-key"), Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
 }

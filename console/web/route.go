@@ -199,7 +199,7 @@ func (c *console) frame(r *http.Request, title string) page.Frame {
 	f.Person, f.SignOut = of.Name, !c.config.Loopback
 	group := place.Group{Namespace: r.PathValue("ns"), Name: r.PathValue("group")}
 	if group.Name == "" {
-		f.Crumbs = crumbsOfRequests(r)
+		f.Crumbs = crumbsApart(r)
 		return f
 	}
 	f.Crumbs = []page.Link{{Text: "Groups", Href: place.Groups}}

@@ -16,6 +16,7 @@ const (
 	Group           = "Group"
 	DomainAllowlist = "DomainAllowlist"
 	KeyRequest      = "KeyRequest"
+	Installation    = "Installation"
 )
 
 // Type describes a type of conditions. What it means is said at its constant in api/v1alpha1, and what
@@ -73,6 +74,18 @@ func problems(event string) []Reason {
 		v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonAllowlistsTooLarge, v1alpha1.ReasonRecordTooLarge)
 }
 
+// sinkProblems are the reasons for which a sink of an Installation is not ready. Nobody is sent events of Installations: metrics alert.
+func sinkProblems() []Reason {
+	return reasons(silent, v1alpha1.ReasonStarting, v1alpha1.ReasonAddressNotAllowed, v1alpha1.ReasonCertificateNotTrusted,
+		v1alpha1.ReasonReceiverTimeout, v1alpha1.ReasonConnectionFailed, v1alpha1.ReasonReceiverRedirects, v1alpha1.ReasonReceiverUnavailable,
+		v1alpha1.ReasonEventsRefused, v1alpha1.ReasonFileUnusable, v1alpha1.ReasonSecretUnusable)
+}
+
+// serverProblems are the reasons for which not every validation server is current.
+func serverProblems() []Reason {
+	return reasons(silent, v1alpha1.ReasonServersRejecting, v1alpha1.ReasonServersBehind, v1alpha1.ReasonServersGone)
+}
+
 func reasons(event string, names ...string) []Reason {
 	all := make([]Reason, 0, len(names))
 	for _, name := range names {
@@ -83,8 +96,8 @@ func reasons(event string, names ...string) []Reason {
 
 var types = []Type{
 	{
-		Name: v1alpha1.ConditionReady, Kinds: []string{ApiKey, Group, DomainAllowlist, KeyRequest}, Normal: metav1.ConditionTrue,
-		Reasons: slices.Concat(requests(silent), reasons(silent, v1alpha1.ReasonUndecided, v1alpha1.ReasonApproved, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused,
+		Name: v1alpha1.ConditionReady, Kinds: []string{ApiKey, Group, DomainAllowlist, KeyRequest, Installation}, Normal: metav1.ConditionTrue,
+		Reasons: slices.Concat(requests(silent), sinkProblems(), serverProblems(), reasons(silent, v1alpha1.ReasonDelivering, v1alpha1.ReasonSinksFailing), reasons(silent, v1alpha1.ReasonUndecided, v1alpha1.ReasonApproved, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused,
 			v1alpha1.ReasonNotifyRefused, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
 			problems(silent)),
 	},
@@ -155,6 +168,14 @@ var types = []Type{
 	{
 		Name: v1alpha1.ConditionQuotaExceeded, Kinds: []string{Group}, Normal: metav1.ConditionFalse,
 		Once: true, EventReason: v1alpha1.ConditionQuotaExceeded, Reasons: reasons(warning, v1alpha1.ReasonQuotaUsed),
+	},
+	{
+		Name: v1alpha1.ConditionSinksDelivering, Kinds: []string{Installation}, Normal: metav1.ConditionTrue,
+		Reasons: reasons(silent, v1alpha1.ReasonDelivering, v1alpha1.ReasonNoSinks, v1alpha1.ReasonSinksFailing, v1alpha1.ReasonStarting),
+	},
+	{
+		Name: v1alpha1.ConditionValidatorsCurrent, Kinds: []string{Installation}, Normal: metav1.ConditionTrue,
+		Reasons: append(serverProblems(), reasons(silent, v1alpha1.ReasonServersCurrent, v1alpha1.ReasonNoServers)...),
 	},
 }
 

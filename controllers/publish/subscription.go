@@ -32,6 +32,8 @@ type Subscriber struct {
 	Incarnation string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
+	// Version is what the server says that it is. It is shown, and nothing is decided by it.
+	Version string
 	// Selection is what the subscriber asked for.
 	Selection Selection
 	// Authorizer says which of those groups it may have. With nil it may have all.
@@ -150,7 +152,8 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	}
 	delete(h.absent, sub.server.ID)
 	sub.session = h.sessions.Connect(session.Server{
-		Run: session.Run{ID: sub.server.ID, Incarnation: subscriber.Incarnation}, Serves: sub.Serves, Has: sub.Has,
+		Run:  session.Run{ID: sub.server.ID, Incarnation: subscriber.Incarnation},
+		Info: session.Info{Owner: subscriber.Owner, Version: subscriber.Version}, Serves: sub.Serves, Has: sub.Has,
 	})
 	sub.servesSnapshot = sub.servesSnapshot || sub.session.Returned()
 	h.subs[sub] = struct{}{}

@@ -22,9 +22,11 @@ func Others() ID { return ID{Instance: "other servers"} }
 
 // absence is a server that was disconnected without a goodbye. It may go on deciding by what it had.
 type absence struct {
-	id  ID
-	at  time.Time
-	had map[Scope]struct{}
+	id      ID
+	info    Info
+	at      time.Time
+	lasting time.Time // since when it had been connected
+	had     map[Scope]struct{}
 }
 
 // absentServers has the servers that are disconnected, and may go on deciding, until they connect again or are forgotten.

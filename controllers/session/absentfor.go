@@ -8,8 +8,11 @@ import (
 // Absence is a server that was disconnected, and may go on deciding.
 type Absence struct {
 	ID
+	Info
 	// At is when it was disconnected; of Others, the latest of them.
 	At time.Time
+	// ConnectedSince is since when it had been connected then.
+	ConnectedSince time.Time
 }
 
 // AbsentFor returns the servers of the group that have been disconnected for that long, the first first.
@@ -30,7 +33,7 @@ func (r *Registry) AbsentFor(group string, least time.Duration) []Absence {
 			}
 		}
 		if !at.After(before) {
-			absent = append(absent, Absence{id, at})
+			absent = append(absent, Absence{ID: id, At: at})
 		}
 	}
 	slices.SortFunc(absent, func(a, b Absence) int { return a.At.Compare(b.At) })

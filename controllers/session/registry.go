@@ -41,9 +41,16 @@ type Run struct {
 // Name returns the name of a run. No other has it, of any server.
 func (r Run) Name() string { return r.ID.Name() + "/" + r.Incarnation }
 
+// Info is what is shown of a server. Nothing is decided by it.
+type Info struct {
+	// Owner is the authenticated identity in a readable form, Version what the server says that it is.
+	Owner, Version string
+}
+
 // Server is a server that connects. Its functions are called without the Registry's lock.
 type Server struct {
 	Run
+	Info
 
 	// Serves reports whether it may have the group, and whether that is known.
 	Serves func(group string) (serves, known bool)
@@ -57,8 +64,12 @@ type Session struct {
 
 	registry *Registry
 	since    time.Time
+	lasting  time.Time // see ConnectedSince
 	returned bool
 }
+
+// Interruption is how long a run may be disconnected without that being shown: streams have a maximum age, and leaders change.
+const Interruption = time.Minute
 
 // Registry is safe for concurrent use.
 //
@@ -94,8 +105,13 @@ func (r *Registry) Connect(server Server) *Session {
 	if r.began.IsZero() {
 		r.began = s.since
 	}
+	s.lasting = s.since
+	if ended, known := r.runs.known[s.Run]; known && s.since.Sub(ended.at) <= Interruption {
+		s.lasting = ended.lasting
+	}
 	for earlier := range r.sessions {
 		if earlier.Run == s.Run {
+			s.lasting = earlier.lasting
 			delete(r.sessions, earlier)
 		}
 	}
@@ -131,11 +147,18 @@ func (s *Session) Disconnect(had ...Scope) (as ID, absent bool) {
 	now := r.clock.Now()
 	if !sameRun {
 		r.runs.add(s.Run, now, max(runsFor, r.forgetAfter))
+		ended := r.runs.known[s.Run]
+		ended.lasting = s.lasting
+		r.runs.known[s.Run] = ended
 	}
 	if another || len(had) == 0 {
 		return ID{}, false
 	}
-	return r.absent.add(s.ID, had, now), true
+	as = r.absent.add(s.ID, had, now)
+	if gone := r.absent.servers[as]; gone != nil {
+		gone.info, gone.lasting = s.Info, s.lasting
+	}
+	return as, true
 }
 
 // Returned reports whether the server was absent when it connected.
@@ -143,6 +166,10 @@ func (s *Session) Returned() bool { return s.returned }
 
 // Since is when the session began.
 func (s *Session) Since() time.Time { return s.since }
+
+// ConnectedSince is since when the run is connected, without having been disconnected for more than Interruption. A stream that reaches its
+// maximum age does not change it.
+func (s *Session) ConnectedSince() time.Time { return s.lasting }
 
 // Began is when the first server connected; the zero time before.
 func (r *Registry) Began() time.Time {
@@ -218,6 +245,22 @@ func (r *Registry) IsConnected(run Run) bool {
 		}
 	}
 	return false
+}
+
+// Servers returns the sessions of all servers that are connected, and the servers that are absent, in no order. Absent servers that are not
+// kept separately are one, Others.
+func (r *Registry) Servers() (connected []*Session, absent []Absence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	connected = slices.AppendSeq(make([]*Session, 0, len(r.sessions)), maps.Keys(r.sessions))
+	absent = make([]Absence, 0, len(r.absent.servers)+1)
+	for _, gone := range r.absent.servers {
+		absent = append(absent, Absence{ID: gone.id, Info: gone.info, At: gone.at, ConnectedSince: gone.lasting})
+	}
+	if len(r.absent.others) > 0 {
+		absent = append(absent, Absence{ID: Others(), At: r.absent.othersAt})
+	}
+	return connected, absent
 }
 
 // Count returns how many servers are connected, and how many are absent, each under its own ID. A server counts once, however often it

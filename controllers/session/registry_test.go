@@ -130,3 +130,41 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 	}
 }
+
+// TestServersAreShownAsConnectedAllTheTime: a stream that ends and is opened again within a minute does not show, and one that is opened
+// later does.
+func TestServersAreShownAsConnectedAllTheTime(t *testing.T) {
+	clock := clocktesting.NewFakeClock(start)
+	r := session.NewRegistry(clock, time.Hour)
+	connect := func() *session.Session {
+		s := server("a", "one")
+		s.Info = session.Info{Owner: "tenants/v", Version: "v0.1.0"}
+		return r.Connect(s)
+	}
+	s := connect()
+	for range 3 {
+		clock.Step(30 * time.Minute)
+		s.Disconnect(session.EveryGroup())
+		connected, absent := r.Servers()
+		if len(connected) != 0 || len(absent) != 1 || absent[0].Info != s.Info || !absent[0].ConnectedSince.Equal(start) || !absent[0].At.Equal(clock.Now()) {
+			t.Fatalf("%v, %+v", connected, absent)
+		}
+		clock.Step(time.Minute)
+		s = connect()
+		if !s.ConnectedSince().Equal(start) {
+			t.Fatalf("connected since %s", s.ConnectedSince())
+		}
+	}
+	if again := connect(); !again.ConnectedSince().Equal(start) { // before the end of its earlier stream is noticed
+		t.Fatalf("connected since %s", again.ConnectedSince())
+	}
+	connected, absent := r.Servers()
+	if len(connected) != 1 || len(absent) != 0 {
+		t.Fatalf("%v, %+v", connected, absent)
+	}
+	connected[0].Disconnect(session.EveryGroup())
+	clock.Step(time.Minute + time.Second)
+	if s = connect(); !s.ConnectedSince().Equal(clock.Now()) {
+		t.Fatalf("connected since %s", s.ConnectedSince())
+	}
+}

@@ -24,6 +24,7 @@ type endedRuns struct {
 
 type endedRun struct {
 	at         time.Time
+	lasting    time.Time // since when it had been connected
 	inAll, own *list.Element
 }
 

@@ -163,6 +163,7 @@ type world struct {
 
 	logged syncBuffer
 	stop   func()
+	runner *sinks.Runner // after start
 }
 
 type syncBuffer struct {
@@ -227,6 +228,7 @@ func (w *world) start() {
 		Source: w.logs, Store: w.store, Sinks: all, Clock: w.clock, Random: w.random,
 		Log: funcr.New(func(prefix, args string) { w.logged.add(prefix + " " + args) }, funcr.Options{}),
 	}
+	w.runner = runner
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -43,6 +43,7 @@ type Runner struct {
 	Unmeasured bool
 
 	workers []*worker
+	running atomic.Pointer[[]*worker] // all of them, once they are
 	// logs has the keys of all logs, as they were listed last; nil before.
 	logs atomic.Pointer[map[string]bool]
 }
@@ -76,6 +77,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		r.workers = append(r.workers, w)
 		all.Go(func() { w.run(ctx) })
 	}
+	r.running.Store(&r.workers)
 	if !r.Unmeasured {
 		defer current.Set(r)()
 	}

@@ -482,11 +482,15 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	})
 	w.logs.append("acme", 30, noon, "a")
 	w.start()
-	w.pass(time.Second, func() bool { return n.Load() > 30 })
+	said := strings.Builder{}
+	w.pass(time.Second, func() bool { fmt.Fprintf(&said, "%+v", w.runner.States()); return n.Load() > 30 })
 	w.Expect(os.WriteFile(sink.SecretFile, []byte(strings.TrimPrefix(secret, "whsec_")), 0o600)).To(Succeed()) // broken
 	w.during(time.Hour, time.Minute)
+	fmt.Fprintf(&said, "%+v", w.runner.States())
+	w.Expect(said.String()).To(And(ContainSubstring("Reason:address"), ContainSubstring("Reason:status"), ContainSubstring("Reason:redirect")))
 	text := w.logged.String()
 	w.Expect(text).To(ContainSubstring("Cannot send events"))
+	text += said.String()
 	for _, part := range []string{"TOKEN", "MfKQ9r8G", "/hook"} {
 		w.Expect(text).NotTo(ContainSubstring(part))
 	}

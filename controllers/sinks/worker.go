@@ -50,6 +50,8 @@ type worker struct {
 	attempts  int       // that failed, since something was taken
 	failing   time.Time // since when
 	reason    Reason    // that was logged
+	message   string    // of the failure that was logged
+	lastTook  time.Time // when something was taken
 	refusals  int       // in a row
 
 	unread int // rounds in a row in which logs could not be read
@@ -152,7 +154,7 @@ func (w *worker) failed(err error) time.Duration {
 	}
 	if w.reason != failure.Reason {
 		w.log.Error(err, "Cannot send events; trying again", "reason", failure.Reason, "pause", pause.String())
-		w.reason = failure.Reason
+		w.reason, w.message = failure.Reason, failure.Error()
 	}
 	return pause
 }
@@ -162,5 +164,6 @@ func (w *worker) took() {
 	if !w.failing.IsZero() {
 		w.log.Info("Events are sent again", "after", w.clock.Now().Sub(w.failing).String())
 	}
-	w.attempts, w.failing, w.reason, w.refusals = 0, time.Time{}, "", 0
+	w.attempts, w.failing, w.reason, w.message, w.refusals = 0, time.Time{}, "", "", 0
+	w.lastTook = w.clock.Now()
 }

@@ -46,6 +46,7 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	}
 	return publish.Subscriber{
 		Instance: hello.GetInstance(), Identity: id.server(), Incarnation: hello.GetIncarnation(), Owner: id.owner(),
+		Version:   shownVersion(hello.GetVersion()),
 		Selection: selected.Selection, Authorizer: selected, Known: known, Rejections: hello.GetRejections(),
 	}, nil
 }
@@ -109,6 +110,14 @@ func checkHello(hello *syncv1.Hello) error {
 		return status.Errorf(codes.InvalidArgument, "incarnation: give a text of 1 to %d letters and digits", maxIncarnation)
 	}
 	return checkRejections(hello.GetRejections())
+}
+
+// shownVersion is the version of a server as it is shown to people; "" if it cannot be. A server is not refused for it.
+func shownVersion(version string) string {
+	if len(version) > maxVersion || strings.ContainsFunc(version, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return version
 }
 
 // checkRejections checks the texts of a list; its length is checked by the codec.

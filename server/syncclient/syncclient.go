@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/version"
 )
 
 const (
@@ -202,7 +203,7 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 		Instance: c.config.Instance,
 		Selector: &syncv1.GroupSelector{Groups: c.config.Groups, Namespaces: c.config.Namespaces},
 		Known:    known, Rejections: c.sink.Rejections(true),
-		Features: features(), Incarnation: c.quota.Incarnation(),
+		Features: features(), Incarnation: c.quota.Incarnation(), Version: version.Get().Version,
 	}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
 		_, err = stream.Recv() // Send only returns that the stream is over, not why

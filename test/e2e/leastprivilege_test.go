@@ -179,10 +179,26 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.liveThroughTrust()
 	w.liveThroughDeletions()
 	w.liveThroughBilling(billed)
+	w.awaitInstallation()
 	w.awaitSink("dev.keyward.key.minted.v1", "dev.keyward.key.rotated.v1", "dev.keyward.key.revoked.v1", "dev.keyward.key.deleted.v1")
 
 	m.stop(patience)
 	w.awaitAuthoritiesOfFile(setup)
+}
+
+// awaitInstallation waits until the leader has said how Keyward is.
+func (w *world) awaitInstallation() {
+	w.t.Helper()
+	eventually(w.t, "an Installation", patience, func() error {
+		list := &v1alpha1.InstallationList{}
+		if err := w.admin.List(w.ctx, list); err != nil {
+			return err
+		}
+		if len(list.Items) != 1 || len(list.Items[0].Status.Conditions) == 0 {
+			return fmt.Errorf("there are %d", len(list.Items))
+		}
+		return nil
+	})
 }
 
 // writeSinks writes the file of sinks: a file, and one that waits for a Secret that the manager looks for.

@@ -227,7 +227,7 @@ func up() []*syncv1.SyncRequest {
 		{Message: &syncv1.SyncRequest_Hello{Hello: &syncv1.Hello{
 			Instance: "validator-0", Selector: &syncv1.GroupSelector{Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"}},
 			Known: []*syncv1.KnownGroup{{Group: "tenants/acme", Version: []byte("one")}}, Features: features(), Incarnation: "4XYZ",
-			Rejections: rejections,
+			Rejections: rejections, Version: "v0.1.0",
 		}}},
 		{Message: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Revision: 7, Rejections: rejections}}},
 		{Message: &syncv1.SyncRequest_Versions{Versions: &syncv1.VersionReport{ThroughMs: 1_800_000_000_000, Versions: []*syncv1.VersionUse{

@@ -752,7 +752,10 @@ type Hello struct {
 	// reports are those of one incarnation in one period; they never decrease.
 	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// rejections are those of the known groups; absent if there are none.
-	Rejections    *Rejections `protobuf:"bytes,6,opt,name=rejections,proto3" json:"rejections,omitempty"`
+	Rejections *Rejections `protobuf:"bytes,6,opt,name=rejections,proto3" json:"rejections,omitempty"`
+	// version is that of the server's program, which is shown to people. Nothing depends on it: features say what a server can do. 1 to 64
+	// printable characters of ASCII; anything else is ignored.
+	Version       string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +830,13 @@ func (x *Hello) GetRejections() *Rejections {
 		return x.Rejections
 	}
 	return nil
+}
+
+func (x *Hello) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
 }
 
 // Welcome accepts a Hello.
@@ -3363,7 +3373,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"allowances\x124\n" +
 	"\aservers\x18\x04 \x01(\v2\x18.keyward.sync.v1.ServersH\x00R\aservers\x123\n" +
 	"\x04keys\x18\x05 \x01(\v2\x1d.keyward.sync.v1.KeysRecordedH\x00R\x04keysB\t\n" +
-	"\amessage\"\xa7\x02\n" +
+	"\amessage\"\xc1\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12:\n" +
 	"\bselector\x18\x02 \x01(\v2\x1e.keyward.sync.v1.GroupSelectorR\bselector\x121\n" +
@@ -3372,7 +3382,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\vincarnation\x18\x05 \x01(\tR\vincarnation\x12;\n" +
 	"\n" +
 	"rejections\x18\x06 \x01(\v2\x1b.keyward.sync.v1.RejectionsR\n" +
-	"rejections\"?\n" +
+	"rejections\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\"?\n" +
 	"\aWelcome\x124\n" +
 	"\bfeatures\x18\x01 \x03(\x0e2\x18.keyward.sync.v1.FeatureR\bfeatures\"G\n" +
 	"\rGroupSelector\x12\x16\n" +

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/keyward-dev/keyward/controllers/sinks"
 )
@@ -94,7 +92,7 @@ func (f *file) append(text []byte) error {
 // openFile opens the file, and cuts off a line that does not end.
 func (f *file) openFile() error {
 	// A pipe without a reader must not block.
-	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|nonBlocking, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the file of events: %w", err)
 	}
@@ -119,7 +117,7 @@ func prepare(opened *os.File) (size int64, err error) {
 		return 0, fmt.Errorf("opening the file of events: %s is not a regular file", opened.Name())
 	}
 	// An earlier leader may still be writing, if both have the same volume.
-	if err := syscall.Flock(int(opened.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(opened); err != nil {
 		return 0, fmt.Errorf("locking the file of events, which another process may write: %w", err)
 	}
 	size, err = endOfLines(opened, info.Size())
@@ -178,17 +176,4 @@ func (f *file) Close() {
 		_ = f.open.Close()
 		f.open = nil
 	}
-}
-
-// syncDir persists the names in the directory of a file.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path)) //nolint:gosec // the operator says which file
-	if err != nil {
-		return fmt.Errorf("opening the directory of the file of events: %w", err)
-	}
-	defer func() { _ = dir.Close() }()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("persisting the directory of the file of events: %w", err)
-	}
-	return nil
 }

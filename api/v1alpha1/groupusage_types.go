@@ -74,6 +74,16 @@ type GroupUsageStatus struct {
 	// +optional
 	Days []DayUsage `json:"days,omitempty"`
 
+	// refusedKeys are the keys of the Group whose requests were refused in the last 48 hours, by decision code: at most 50, and fewer where
+	// there is no room for them, what was refused last first. As with refusals, a crash may lose the last minutes of it.
+	//
+	// +kubebuilder:validation:MaxItems=50
+	// +listType=map
+	// +listMapKey=keyID
+	// +listMapKey=code
+	// +optional
+	RefusedKeys []RefusedKey `json:"refusedKeys,omitempty"`
+
 	// ledgers of this period and of the last, from which a new leader continues. There are none with another usage store.
 	//
 	// +kubebuilder:validation:MaxItems=2
@@ -200,6 +210,51 @@ type OriginCount struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Requests *int64 `json:"requests,omitempty"`
+}
+
+// RefusedKey counts requests with one key that were refused with one decision code.
+type RefusedKey struct {
+	// keyID is the status.keyID of the ApiKey.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +required
+	KeyID string `json:"keyID,omitempty"`
+
+	// code is the decision code, such as origin_denied; other is one that the manager does not know.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Code string `json:"code,omitempty"`
+
+	// apiKey is the ApiKey.
+	//
+	// +required
+	APIKey KeyUsageOwner `json:"apiKey,omitzero"`
+
+	// requests is how many were refused from firstAt to lastAt.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Requests int64 `json:"requests,omitempty"`
+
+	// firstAt is when the first of them was refused. What is refused more than 24 hours later begins another count.
+	//
+	// +required
+	FirstAt metav1.Time `json:"firstAt,omitzero"`
+
+	// lastAt is when the last of them was refused.
+	//
+	// +required
+	LastAt metav1.Time `json:"lastAt,omitzero"`
+
+	// origin is that of the latest of them that had one, as scheme://host: it is not known otherwise.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Origin string `json:"origin,omitempty"`
 }
 
 // MonthLedger has the accounts of validation servers in a period.

@@ -108,12 +108,21 @@ func (d *Desk) Key(ctx context.Context, of place.Key) (page.KeyDetail, error) {
 	if err != nil {
 		return page.KeyDetail{}, err
 	}
+	recorded, err := d.recorded(ctx, of.Group)
+	mayNot := isMissing(err)
+	if err != nil && !mayNot {
+		return page.KeyDetail{}, err
+	}
 	if keystate.Unclaimed(at.key) != nil {
 		if at.sight.ReadsSecret, err = d.readsSecret(ctx, at.key); err != nil {
 			return page.KeyDetail{}, err
 		}
 	}
-	return at.sight.Key(at.group, at.key), nil
+	detail := at.sight.Key(at.group, at.key)
+	if !mayNot {
+		detail.RefusalsKnown, detail.Refusals = true, at.sight.Refusals(recorded, at.key)
+	}
+	return detail, nil
 }
 
 // readsSecret reports whether the person may read the Secret of a key.

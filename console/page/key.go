@@ -25,7 +25,7 @@ type KeyDetail struct {
 	Actions              []Action  // those that the role permits
 	Versions             []Version // oldest first, at most 16
 	Enforcement          Enforcement
-	RefusalsKnown        bool      // validation servers were asked for Refusals
+	RefusalsKnown        bool      // false: the person may not read what was used of the Group, and with it the Refusals
 	Refusals             []Refusal // newest first
 	Mount                Mount
 }
@@ -63,13 +63,12 @@ type Server struct {
 	Since time.Time // of the state
 }
 
-// Refusal is a request with the key that was refused, or several alike.
+// Refusal is requests with the key that were refused with one code.
 type Refusal struct {
-	At                 time.Time
-	Code, Cause, Hint  string
-	Method, Host, Path string
-	Origin             string // empty: the request had none
-	Times              int64
+	Since, Last       time.Time // of these requests
+	Code, Cause, Hint string
+	Origin            string // of the latest that had one; empty: none had
+	Times             int64
 }
 
 // Mount is where the key is delivered.

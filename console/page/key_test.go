@@ -33,11 +33,11 @@ var exampleKey = KeyDetail{
 		{"shop-7d9f8c6b5-x2x4p", State{"Not connected", Bad}, now.Add(-20 * time.Minute)}}},
 	Managed: "Flux", RefusalsKnown: true,
 	Refusals: []Refusal{
-		{At: now.Add(-9 * time.Minute), Code: "origin_denied", Cause: "No allowlist of the project has the origin of the request.",
-			Hint: "Add the site to an allowlist, if it is yours.", Method: "GET", Host: "cdn.acme.example", Path: "/api/scenes/1",
+		{Since: now.Add(-5 * time.Hour), Last: now.Add(-9 * time.Minute), Code: "origin_denied",
+			Cause: "Project media may not be used from https://shop.example.", Hint: "Add the site to an allowlist, if it is yours.",
 			Origin: "https://shop.example", Times: 12},
-		{At: now.Add(-3 * time.Hour), Code: "permission_denied", Cause: "The key lacks the permission for this method and path.",
-			Hint: "Add the permission to the key.", Method: "POST", Host: "cdn.acme.example", Path: "/tenant/checkout/sessions", Times: 1}},
+		{Since: now.Add(-3 * time.Hour), Last: now.Add(-3 * time.Hour), Code: "permission_denied",
+			Cause: "The key does not permit this method on this path.", Hint: "Add the permission to the key.", Times: 1}},
 	Mount: Mount{Namespace: "shop", Secret: "checkout", Item: "api-key", Address: "https://cdn.acme.example/api/scenes/1"},
 }
 

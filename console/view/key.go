@@ -10,6 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
+	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
 // KeyRow is a row of the list of keys.
@@ -36,6 +37,16 @@ func (s *Sight) Key(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.KeyDetail 
 		detail.Versions = append(detail.Versions, s.version(key, &key.Status.Versions[i]))
 	}
 	return detail
+}
+
+// Refusals are why requests with a key were refused lately, newest first.
+func (s *Sight) Refusals(recorded *v1alpha1.GroupUsage, key *v1alpha1.ApiKey) (refusals []page.Refusal) {
+	for _, is := range usagequery.Refusals(recorded, key, s.Now) {
+		refusals = append(refusals, page.Refusal{
+			Since: is.FirstAt.Time, Last: is.LastAt.Time, Code: is.Code, Cause: is.Cause, Hint: is.Hint, Origin: is.Origin, Times: is.Requests,
+		})
+	}
+	return refusals
 }
 
 // problem is what somebody should know first, in a sentence; empty if there is nothing.

@@ -39,6 +39,22 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// TestKeyRefusals: what was refused of this key, with the hint of the table of codes.
+func TestKeyRefusals(t *testing.T) {
+	key, recorded := web(), &v1alpha1.GroupUsage{}
+	key.Status.KeyID = "k1"
+	for _, id := range []string{"k1", "k2"} {
+		recorded.Status.RefusedKeys = append(recorded.Status.RefusedKeys, v1alpha1.RefusedKey{
+			KeyID: id, Code: "origin_denied", Requests: 12, FirstAt: *at(-5 * time.Hour), LastAt: *at(-9 * time.Minute), Origin: "https://copy.example",
+		})
+	}
+	got := sight(role.Viewer).Refusals(recorded, key)
+	if len(got) != 1 || got[0].Times != 12 || got[0].Origin != "https://copy.example" || !got[0].Last.Equal(now.Add(-9*time.Minute)) ||
+		!strings.Contains(got[0].Cause, "may not be used from https://copy.example") || !strings.Contains(got[0].Hint, "DomainAllowlist") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestActions: what is offered is what the role includes, and what the state permits.
 func TestActions(t *testing.T) {
 	unclaimed := func(k *v1alpha1.ApiKey) {

@@ -25,6 +25,7 @@ const (
 	maxClients      = 32
 	maxRefusals     = 64
 	maxOrigins      = 10
+	maxRefusedKeys  = 4096
 )
 
 // Field numbers of sync.proto.
@@ -35,6 +36,7 @@ const (
 	ackRejections, rejectionsRecords                            = 2, 1
 	reportedVersions, reportedKeys, reportedGroups, ofClients   = 2, 1, 1, 3
 	fieldTraffic, trafficGroups, ofRefusals, ofOrigins          = 6, 1, 2, 3
+	fieldRefusals, refusedKeys                                  = 7, 1
 )
 
 // bounds has the bounds of the lists in a message, by field number.
@@ -77,6 +79,7 @@ var requestBounds = bounds{
 	fieldTraffic: message("traffic", bounds{trafficGroups: messages("traffic.groups", maxUses, bounds{
 		ofRefusals: listOf("traffic.groups.refusals", maxRefusals), ofOrigins: listOf("traffic.groups.origins", maxOrigins),
 	})}),
+	fieldRefusals: message("refusals", bounds{refusedKeys: listOf("refusals.keys", maxRefusedKeys)}),
 }
 
 // check checks an encoded message.

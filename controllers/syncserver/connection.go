@@ -91,6 +91,10 @@ func (c *connection) receive() error {
 			if c.traffic != nil {
 				c.traffic.Report(c.subscription.Session(), message.Traffic)
 			}
+		case *syncv1.SyncRequest_Refusals:
+			if c.traffic != nil {
+				c.traffic.ReportKeys(c.subscription.Session(), message.Refusals)
+			}
 		case *syncv1.SyncRequest_Hello:
 			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
 		default: // a message of a later release

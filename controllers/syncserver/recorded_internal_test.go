@@ -50,3 +50,21 @@ func TestRecordedStream(t *testing.T) {
 		t.Errorf("%d requests", read)
 	}
 }
+
+// TestRefusedKeysAreBounded: as many refused keys as a server reports are taken, and one more is refused before it is decoded.
+func TestRefusedKeysAreBounded(t *testing.T) {
+	for entries, right := range map[int]bool{maxRefusedKeys: true, maxRefusedKeys + 1: false} {
+		report := &syncv1.KeyRefusalReport{}
+		for range entries {
+			report.Keys = append(report.Keys, &syncv1.KeyRefusal{})
+		}
+		encoded, err := proto.Marshal(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Refusals{Refusals: report}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, &syncv1.SyncRequest{})
+		if (err == nil) != right {
+			t.Errorf("%d: %v", entries, err)
+		}
+	}
+}

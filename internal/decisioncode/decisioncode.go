@@ -3,6 +3,8 @@
 // docs/decision-codes.md use this table.
 package decisioncode
 
+import "strings"
+
 // Code is the outcome of a decision. The zero Code is Allowed.
 type Code uint8
 
@@ -124,6 +126,16 @@ const (
 	PlaceholderMethod  = "{method}"
 	PlaceholderKey     = "{key}" // the name of the ApiKey
 )
+
+// Values are what placeholders stand for.
+type Values struct{ Project, Origin, Group, Method, Key string }
+
+// Explain returns Cause and Hint with the values in place of the placeholders.
+func (c Code) Explain(v Values) (cause, hint string) {
+	fill := strings.NewReplacer(PlaceholderProject, v.Project, PlaceholderOrigin, v.Origin, PlaceholderGroup, v.Group,
+		PlaceholderMethod, v.Method, PlaceholderKey, v.Key)
+	return fill.Replace(c.Cause()), fill.Replace(c.Hint())
+}
 
 // Allows reports whether the request may pass: with a key, or without one.
 func (c Code) Allows() bool { return c == Allowed || c == Public }

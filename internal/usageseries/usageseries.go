@@ -36,10 +36,14 @@ type Traffic struct {
 	Refusals, Origins map[string]uint64
 	// Public counts requests that were allowed without a key.
 	Public uint64
+	// Keys has the refused requests by key and code. They are among Refusals, as far as those are reported. See RecordRefusedKeys.
+	Keys map[KeyCode]KeyRefusals
 }
 
 // IsEmpty reports whether nothing was seen.
-func (t Traffic) IsEmpty() bool { return len(t.Refusals) == 0 && len(t.Origins) == 0 && t.Public == 0 }
+func (t Traffic) IsEmpty() bool { return !t.counts() && len(t.Keys) == 0 }
+
+func (t Traffic) counts() bool { return len(t.Refusals) > 0 || len(t.Origins) > 0 || t.Public > 0 }
 
 // Record records the totals of a period, as of an instant. What they have grown by is of the day of the instant, or of the last day
 // of the period, if that is over.
@@ -85,9 +89,9 @@ func TotalsOf(counts v1alpha1.UsageCounts) Totals {
 	}
 }
 
-// RecordTraffic adds what was seen, to the day of the instant and to the running period.
+// RecordTraffic adds what was seen, but for the keys, to the day of the instant and to the running period.
 func RecordTraffic(status *v1alpha1.GroupUsageStatus, at time.Time, running quotaledger.Span, seen Traffic) {
-	if seen.IsEmpty() {
+	if !seen.counts() {
 		return
 	}
 	prune(status, at)

@@ -216,12 +216,13 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if result.Code == decision.Allowed && i.authorizer.meter != nil && !request.AboutKey {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring(), request.Client)
 	}
-	if result.Code.FailedAttempt() {
+	why := result.Code
+	if why.FailedAttempt() {
 		i.failed(request, result, now)
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
-		i.refused(request, result)
+		i.refused(request, result, why, now)
 	}
 	if request.Location.IsExposed() {
 		i.noteExposed(request.Location)

@@ -55,6 +55,8 @@ func (u *uses) Refused(group string, _ decision.Code) { u.refused[group]++ }
 
 func (u *uses) RefusedOrigin(string, *decision.Request) {}
 
+func (u *uses) RefusedKey(string, string, decision.Code, *decision.Request, time.Time) {}
+
 func (u *uses) Public(group string) { u.public[group]++ }
 
 // TestPublicRequestsUseNothing: neither a quota, nor a rate limit of the Group, nor the use of a key. They are counted apart, and a

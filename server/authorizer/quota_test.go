@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,6 +24,12 @@ type observer struct {
 	recorded           decision.Code
 	refused            []decision.Code
 	origins            []string
+	keys               []refusedKey
+}
+
+type refusedKey struct {
+	group, id, origin string
+	code              decision.Code
 }
 
 func (a *observer) Refused(group string, code decision.Code) {
@@ -33,6 +40,10 @@ func (a *observer) Refused(group string, code decision.Code) {
 
 func (a *observer) RefusedOrigin(_ string, request *decision.Request) {
 	a.origins = append(a.origins, request.Origin)
+}
+
+func (a *observer) RefusedKey(group, id string, why decision.Code, request *decision.Request, _ time.Time) {
+	a.keys = append(a.keys, refusedKey{group, id, request.Origin, why})
 }
 
 func (a *observer) Spend(_ context.Context, _ *decision.Group, _ string, cost uint64, _ time.Time) (decision.Code, time.Duration) {
@@ -106,6 +117,37 @@ func TestOriginsOfRefusedRequests(t *testing.T) {
 	}
 	if len(a.origins) != 1 || a.origins[0] != "https://evil.example" || a.refused[0] != decision.OriginDenied {
 		t.Errorf("%q count, of %v", a.origins, a.refused)
+	}
+}
+
+// TestRefusedKeys: a request counts by its key, as what was wrong with it: also when the client reads only that it failed too often. A request that is
+// allowed, or has no known key, does not.
+func TestRefusedKeys(t *testing.T) {
+	good := keyformat.DigestOf("some key")
+	a := &observer{}
+	integration := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithRefusals(a),
+		WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64}))).Integration("test")
+	known := decision.Credential{Form: decision.WellFormed, Digest: good}
+	answered := map[decision.Code]int{}
+	for _, request := range []decision.Request{
+		{Credential: known},
+		{Credential: decision.Credential{Form: decision.WellFormed}, Origin: "https://unknown.example"},
+		{Credential: decision.Credential{Form: decision.Malformed}},
+		{},
+		{Credential: known, Origin: "https://evil.example"},
+		{Credential: known, Origin: "https://evil.example", PreflightMethod: "GET"},
+		{Credential: known, Origin: "https://evil.example"},
+	} {
+		request.Method, request.Path = "GET", "/x"
+		answered[integration.Decide(t.Context(), &Request{Request: request, Client: netip.MustParseAddr("192.0.2.1")}).Code]++
+	}
+	if answered[decision.Allowed] != 1 || answered[decision.TooManyFailures] == 0 {
+		t.Fatalf("answered %v", answered)
+	}
+	match, _ := one{good}.Find(good)
+	want := refusedKey{match.Group.Identity, match.Key.ID, "https://evil.example", decision.OriginDenied}
+	if !slices.Equal(a.keys, []refusedKey{want, want}) {
+		t.Errorf("%+v", a.keys)
 	}
 }
 

@@ -12,5 +12,6 @@ func features() []syncv1.Feature {
 		syncv1.Feature_FEATURE_SERVERS,
 		syncv1.Feature_FEATURE_TRAFFIC_REPORTS,
 		syncv1.Feature_FEATURE_KEY_QUOTAS,
+		syncv1.Feature_FEATURE_KEY_REFUSALS,
 	}
 }

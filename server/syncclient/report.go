@@ -68,12 +68,12 @@ func (r *reporter) last() error {
 	return r.traffic()
 }
 
-// traffic reports what was refused of groups, and which origins others came from.
+// traffic reports which keys were refused, what was refused of groups, and which origins others came from.
 func (r *reporter) traffic() error {
-	if !r.has(syncv1.Feature_FEATURE_TRAFFIC_REPORTS) {
-		return nil
-	}
 	r.rounds = 0
+	if err := r.refusals(); err != nil || !r.has(syncv1.Feature_FEATURE_TRAFFIC_REPORTS) {
+		return err
+	}
 	for part := range slices.Chunk(r.client.usage.Traffic(), trafficPerMessage) {
 		report := &syncv1.TrafficReport{Groups: part}
 		if err := r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Traffic{Traffic: report}}); err != nil {
@@ -81,6 +81,19 @@ func (r *reporter) traffic() error {
 		}
 	}
 	return nil
+}
+
+// refusals reports which keys were refused, in one message: they are bounded. It goes ahead of the traffic that they are a part of, so
+// that the manager writes both at once.
+func (r *reporter) refusals() error {
+	if !r.has(syncv1.Feature_FEATURE_KEY_REFUSALS) {
+		return nil
+	}
+	keys := r.client.usage.RefusedKeys()
+	if len(keys) == 0 {
+		return nil
+	}
+	return r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Refusals{Refusals: &syncv1.KeyRefusalReport{Keys: keys}}})
 }
 
 // groups reports the use of groups.

@@ -79,6 +79,8 @@ type Usage interface {
 	Recorded(persisted *syncv1.KeysRecorded, now time.Time)
 	// Traffic returns what was refused of groups, and which origins others came from, since the last time.
 	Traffic() []*syncv1.GroupTraffic
+	// RefusedKeys returns which keys were refused, and why, since the last time: not more than one message may have.
+	RefusedKeys() []*syncv1.KeyRefusal
 }
 
 // Quota is the use of groups, and the allowances for it.

@@ -3,6 +3,7 @@ package syncclient
 import (
 	"slices"
 	"testing"
+	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -51,6 +52,62 @@ func TestTrafficIsAFeature(t *testing.T) {
 		t.Errorf("it was sent %v", <-stream.Traffic)
 	}
 	if of := r.uses.Traffic(); len(of) != 1 {
+		t.Errorf("%v is left", of)
+	}
+}
+
+// TestRefusedKeys: which keys were refused is reported periodically, once, ahead of the traffic that it is a part of, and when the server stops.
+func TestRefusedKeys(t *testing.T) {
+	m := fakemanager.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	refuse := func(why decision.Code) {
+		r.uses.RefusedKey("tenants/acme", "k1", why, &decision.Request{Origin: "https://copy.example"}, time.Now())
+		r.uses.Refused("tenants/acme", why)
+	}
+	refuse(decision.OriginDenied)
+	<-stream.Traffic
+	if len(stream.Refusals) != 1 {
+		t.Fatalf("%d reports were ahead of the traffic", len(stream.Refusals))
+	}
+	keys := (<-stream.Refusals).GetKeys()
+	if len(keys) != 1 || keys[0].GetKey() != "k1" || keys[0].GetCode() != "origin_denied" || keys[0].GetRequests() != 1 ||
+		keys[0].GetOrigin() != "https://copy.example" {
+		t.Errorf("reported %v", keys)
+	}
+	refuse(decision.RateLimited)
+	r.stop()
+	sum := uint64(0)
+	for len(stream.Refusals) > 0 {
+		for _, of := range (<-stream.Refusals).GetKeys() {
+			if sum += of.GetRequests(); of.GetCode() != "rate_limited" {
+				t.Errorf("%v again", of)
+			}
+		}
+	}
+	if sum != 1 {
+		t.Errorf("in the end it reported %d", sum)
+	}
+}
+
+// TestRefusedKeysAreAFeature: a manager that does not know the message is not sent it, and is sent the traffic all the same.
+func TestRefusedKeysAreAFeature(t *testing.T) {
+	m := fakemanager.Start(t)
+	m.Features = slices.DeleteFunc(fakemanager.AllFeatures(), func(f syncv1.Feature) bool {
+		return f == syncv1.Feature_FEATURE_KEY_REFUSALS
+	})
+	r := run(t, m)
+	stream := m.Next()
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	r.uses.RefusedKey("tenants/acme", "k1", decision.OriginDenied, &decision.Request{}, time.Now())
+	r.uses.Refused("tenants/acme", decision.OriginDenied)
+	<-stream.Traffic
+	r.stop()
+	if len(stream.Refusals) > 0 {
+		t.Errorf("it was sent %v", <-stream.Refusals)
+	}
+	if of := r.uses.RefusedKeys(); len(of) != 1 {
 		t.Errorf("%v is left", of)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -42,18 +41,9 @@ func (r *Recorder) Refused(group string, code decision.Code) { r.outcomes.count(
 
 // RefusedOrigin counts a request with a key of the group that was refused for its origin.
 func (r *Recorder) RefusedOrigin(group string, request *decision.Request) {
-	text := request.Origin
-	if text == "" {
-		text = withoutPath(request.Referer)
+	if text := reportedOrigin(request); text != "" {
+		r.outcomes.countOrigin(group, text)
 	}
-	from, err := origin.Parse(text)
-	if err != nil {
-		return
-	}
-	if text = withoutPort(from.String()); len(text) > maxReportedOrigin {
-		return
-	}
-	r.outcomes.countOrigin(group, text)
 }
 
 func (all *outcomes) countOrigin(group, text string) {

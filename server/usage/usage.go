@@ -51,6 +51,7 @@ type Recorder struct {
 	origins  atomic.Int64 // keys whose origins are counted
 	groups   groups
 	outcomes outcomes
+	refused  refusedKeys
 }
 
 // New returns a recorder in which nothing is recorded.

@@ -63,7 +63,7 @@ func rejectedBy(instance, reason string, acknowledged, servers int32) func(*v1al
 // that it would refuse, until it is upgraded, or the manager is started to deliver nevertheless.
 func TestSkewOldValidator(t *testing.T) {
 	w := newWorld(t)
-	old := w.buildPatched("validator-old", "./cmd/validator", append(without(ofValidator, "KEY_REPORTS", "SERVERS", "TRAFFIC_REPORTS"), withoutQueries())...)
+	old := w.buildPatched("validator-old", "./cmd/validator", append(without(ofValidator, "KEY_REPORTS", "SERVERS", "TRAFFIC_REPORTS", "KEY_REFUSALS"), withoutQueries())...)
 	m := w.lead(managerSetup{startupGrace: quick})
 	current := w.startValidators("current")[0]
 	aged := w.startValidator(validatorSetup{instance: "aged", binary: old})
@@ -183,7 +183,7 @@ func TestSkewNewManager(t *testing.T) {
 // TestSkewOldManager: a validation server sends an old manager nothing that it does not know, and is served by it.
 func TestSkewOldManager(t *testing.T) {
 	w := newWorld(t)
-	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS", "TRAFFIC_REPORTS"),
+	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS", "TRAFFIC_REPORTS", "KEY_REFUSALS"),
 		patch{"controllers/syncserver/connection.go", "			if c.traffic != nil {\n",
 			"			if true {\n				return status.Error(codes.Internal, \"a message that was not agreed\")\n			}\n			if c.traffic != nil {\n"},
 		patch{"controllers/syncserver/connection.go", "			c.keys.Report(message.Keys)\n",

@@ -52,6 +52,7 @@ type Stream struct {
 	Keys     chan *syncv1.KeyReport
 	Quotas   chan *syncv1.QuotaReport
 	Traffic  chan *syncv1.TrafficReport
+	Refusals chan *syncv1.KeyRefusalReport
 	// Rejections are those of the Ack that Send has waited for; nil if it had none.
 	Rejections *syncv1.Rejections
 
@@ -196,7 +197,8 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
 		Versions: make(chan *syncv1.VersionReport, 1024), Keys: make(chan *syncv1.KeyReport, 1024),
-		Quotas: make(chan *syncv1.QuotaReport, 1024), Traffic: make(chan *syncv1.TrafficReport, 1024), requests: make(chan *syncv1.SyncRequest, 16),
+		Quotas: make(chan *syncv1.QuotaReport, 1024), Traffic: make(chan *syncv1.TrafficReport, 1024),
+		Refusals: make(chan *syncv1.KeyRefusalReport, 1024), requests: make(chan *syncv1.SyncRequest, 16),
 		down: make(chan *syncv1.SyncResponse, 1024), close: make(chan error, 1),
 	}
 	welcome := &syncv1.SyncResponse{Message: &syncv1.SyncResponse_Welcome{Welcome: &syncv1.Welcome{Features: s.m.Features}}}
@@ -223,6 +225,8 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 				}
 			case *syncv1.SyncRequest_Traffic:
 				open.Traffic <- message.Traffic
+			case *syncv1.SyncRequest_Refusals:
+				open.Refusals <- message.Refusals
 			default:
 				open.requests <- request
 			}

@@ -240,6 +240,10 @@ func up() []*syncv1.SyncRequest {
 			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}}, Public: 7,
 			RefusedOrigins: []*syncv1.OriginUse{{Origin: "https://copy.example", Requests: 3}},
 		}}}}},
+		{Message: &syncv1.SyncRequest_Refusals{Refusals: &syncv1.KeyRefusalReport{Keys: []*syncv1.KeyRefusal{{
+			Group: "tenants/acme", Key: "k1", Code: "origin_denied", Requests: 3,
+			FirstMs: 1_799_999_999_000, LastMs: 1_799_999_999_999, Origin: "https://copy.example",
+		}}}}},
 	}
 }
 

@@ -50,6 +50,8 @@ const (
 	Feature_FEATURE_TRAFFIC_REPORTS Feature = 6
 	// KEY_QUOTAS: GroupUses of keys. To a manager without it they would be the group's.
 	Feature_FEATURE_KEY_QUOTAS Feature = 7
+	// KEY_REFUSALS: KeyRefusalReport.
+	Feature_FEATURE_KEY_REFUSALS Feature = 8
 )
 
 // Enum value maps for Feature.
@@ -63,6 +65,7 @@ var (
 		5: "FEATURE_SERVERS",
 		6: "FEATURE_TRAFFIC_REPORTS",
 		7: "FEATURE_KEY_QUOTAS",
+		8: "FEATURE_KEY_REFUSALS",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":     0,
@@ -73,6 +76,7 @@ var (
 		"FEATURE_SERVERS":         5,
 		"FEATURE_TRAFFIC_REPORTS": 6,
 		"FEATURE_KEY_QUOTAS":      7,
+		"FEATURE_KEY_REFUSALS":    8,
 	}
 )
 
@@ -469,6 +473,7 @@ type SyncRequest struct {
 	//	*SyncRequest_Keys
 	//	*SyncRequest_Quotas
 	//	*SyncRequest_Traffic
+	//	*SyncRequest_Refusals
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -565,6 +570,15 @@ func (x *SyncRequest) GetTraffic() *TrafficReport {
 	return nil
 }
 
+func (x *SyncRequest) GetRefusals() *KeyRefusalReport {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Refusals); ok {
+			return x.Refusals
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -593,6 +607,10 @@ type SyncRequest_Traffic struct {
 	Traffic *TrafficReport `protobuf:"bytes,6,opt,name=traffic,proto3,oneof"`
 }
 
+type SyncRequest_Refusals struct {
+	Refusals *KeyRefusalReport `protobuf:"bytes,7,opt,name=refusals,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
@@ -604,6 +622,8 @@ func (*SyncRequest_Keys) isSyncRequest_Message() {}
 func (*SyncRequest_Quotas) isSyncRequest_Message() {}
 
 func (*SyncRequest_Traffic) isSyncRequest_Message() {}
+
+func (*SyncRequest_Refusals) isSyncRequest_Message() {}
 
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1703,6 +1723,152 @@ func (x *GroupTraffic) GetRefusedOrigins() []*OriginUse {
 	return nil
 }
 
+// KeyRefusalReport reports which keys were refused, and why: each as how often since the last report that was sent, at most 64 entries of
+// a group. It is for people to see; what it counts is in a TrafficReport, too. What is lost with a stream is not sent again.
+type KeyRefusalReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// keys are at most 4096.
+	Keys          []*KeyRefusal `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRefusalReport) Reset() {
+	*x = KeyRefusalReport{}
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRefusalReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRefusalReport) ProtoMessage() {}
+
+func (x *KeyRefusalReport) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRefusalReport.ProtoReflect.Descriptor instead.
+func (*KeyRefusalReport) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *KeyRefusalReport) GetKeys() []*KeyRefusal {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// KeyRefusal counts the requests with one key that were refused with one code since the last report.
+type KeyRefusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// group is the identity namespace/name of the key's group.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// key is the id of the key.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// code is the decision code, such as origin_denied. A client whose attempts fail too often reads too_many_failures; here it is the code
+	// that it would have read.
+	Code     string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	Requests uint64 `protobuf:"varint,4,opt,name=requests,proto3" json:"requests,omitempty"`
+	// first_ms and last_ms are when the first and the last of them were refused, in Unix milliseconds of the server's clock.
+	FirstMs int64 `protobuf:"varint,5,opt,name=first_ms,json=firstMs,proto3" json:"first_ms,omitempty"`
+	LastMs  int64 `protobuf:"varint,6,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	// origin is that of the latest of them that had one: scheme://host, at most 128 bytes. A port is left out. Empty if none had one.
+	Origin        string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRefusal) Reset() {
+	*x = KeyRefusal{}
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRefusal) ProtoMessage() {}
+
+func (x *KeyRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRefusal.ProtoReflect.Descriptor instead.
+func (*KeyRefusal) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KeyRefusal) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *KeyRefusal) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *KeyRefusal) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *KeyRefusal) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *KeyRefusal) GetFirstMs() int64 {
+	if x != nil {
+		return x.FirstMs
+	}
+	return 0
+}
+
+func (x *KeyRefusal) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
+func (x *KeyRefusal) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
 // OriginUse counts the requests from one origin.
 type OriginUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1715,7 +1881,7 @@ type OriginUse struct {
 
 func (x *OriginUse) Reset() {
 	*x = OriginUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1893,7 @@ func (x *OriginUse) String() string {
 func (*OriginUse) ProtoMessage() {}
 
 func (x *OriginUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1906,7 @@ func (x *OriginUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginUse.ProtoReflect.Descriptor instead.
 func (*OriginUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OriginUse) GetOrigin() string {
@@ -1776,7 +1942,7 @@ type KeyUse struct {
 
 func (x *KeyUse) Reset() {
 	*x = KeyUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1954,7 @@ func (x *KeyUse) String() string {
 func (*KeyUse) ProtoMessage() {}
 
 func (x *KeyUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1967,7 @@ func (x *KeyUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUse.ProtoReflect.Descriptor instead.
 func (*KeyUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *KeyUse) GetKey() string {
@@ -1856,7 +2022,7 @@ type VersionUse struct {
 
 func (x *VersionUse) Reset() {
 	*x = VersionUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2034,7 @@ func (x *VersionUse) String() string {
 func (*VersionUse) ProtoMessage() {}
 
 func (x *VersionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2047,7 @@ func (x *VersionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionUse.ProtoReflect.Descriptor instead.
 func (*VersionUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VersionUse) GetDigest() []byte {
@@ -1926,7 +2092,7 @@ type Servers struct {
 
 func (x *Servers) Reset() {
 	*x = Servers{}
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2104,7 @@ func (x *Servers) String() string {
 func (*Servers) ProtoMessage() {}
 
 func (x *Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2117,7 @@ func (x *Servers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Servers.ProtoReflect.Descriptor instead.
 func (*Servers) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Servers) GetGroups() []*GroupServers {
@@ -1981,7 +2147,7 @@ type GroupServers struct {
 
 func (x *GroupServers) Reset() {
 	*x = GroupServers{}
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2159,7 @@ func (x *GroupServers) String() string {
 func (*GroupServers) ProtoMessage() {}
 
 func (x *GroupServers) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2172,7 @@ func (x *GroupServers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupServers.ProtoReflect.Descriptor instead.
 func (*GroupServers) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GroupServers) GetGroup() string {
@@ -2035,7 +2201,7 @@ type Allowances struct {
 
 func (x *Allowances) Reset() {
 	*x = Allowances{}
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2213,7 @@ func (x *Allowances) String() string {
 func (*Allowances) ProtoMessage() {}
 
 func (x *Allowances) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2226,7 @@ func (x *Allowances) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowances.ProtoReflect.Descriptor instead.
 func (*Allowances) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Allowances) GetNowMs() int64 {
@@ -2109,7 +2275,7 @@ type Allowance struct {
 
 func (x *Allowance) Reset() {
 	*x = Allowance{}
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2287,7 @@ func (x *Allowance) String() string {
 func (*Allowance) ProtoMessage() {}
 
 func (x *Allowance) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2300,7 @@ func (x *Allowance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowance.ProtoReflect.Descriptor instead.
 func (*Allowance) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Allowance) GetGroup() string {
@@ -2234,7 +2400,7 @@ type WholeQuota struct {
 
 func (x *WholeQuota) Reset() {
 	*x = WholeQuota{}
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2412,7 @@ func (x *WholeQuota) String() string {
 func (*WholeQuota) ProtoMessage() {}
 
 func (x *WholeQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2425,7 @@ func (x *WholeQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WholeQuota.ProtoReflect.Descriptor instead.
 func (*WholeQuota) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WholeQuota) GetRequests() uint64 {
@@ -2295,7 +2461,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2473,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2486,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Limits) GetRequestQuota() bool {
@@ -2371,7 +2537,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2549,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2562,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RateLimit) GetPerSecond() uint32 {
@@ -2443,7 +2609,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2621,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2634,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -2567,7 +2733,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2745,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2758,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Group) GetNamespace() string {
@@ -2714,7 +2880,7 @@ type QuotaPeriod struct {
 
 func (x *QuotaPeriod) Reset() {
 	*x = QuotaPeriod{}
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2892,7 @@ func (x *QuotaPeriod) String() string {
 func (*QuotaPeriod) ProtoMessage() {}
 
 func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2905,7 @@ func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaPeriod.ProtoReflect.Descriptor instead.
 func (*QuotaPeriod) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *QuotaPeriod) GetAnchorDay() uint32 {
@@ -2769,7 +2935,7 @@ type SharedOrigins struct {
 
 func (x *SharedOrigins) Reset() {
 	*x = SharedOrigins{}
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2947,7 @@ func (x *SharedOrigins) String() string {
 func (*SharedOrigins) ProtoMessage() {}
 
 func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2960,7 @@ func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
 func (*SharedOrigins) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SharedOrigins) GetOwners() []uint32 {
@@ -2827,7 +2993,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3005,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3018,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Project) GetName() string {
@@ -2903,7 +3069,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2915,7 +3081,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2928,7 +3094,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Route) GetMethods() []string {
@@ -2969,7 +3135,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2981,7 +3147,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2994,7 +3160,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -3024,7 +3190,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3202,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3215,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Capability) GetName() string {
@@ -3086,7 +3252,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3264,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3277,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -3165,7 +3331,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[36]
+	mi := &file_sync_v1_sync_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3343,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[36]
+	mi := &file_sync_v1_sync_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3356,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Key) GetId() string {
@@ -3289,7 +3455,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[37]
+	mi := &file_sync_v1_sync_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3467,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[37]
+	mi := &file_sync_v1_sync_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3480,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{37}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -3356,14 +3522,15 @@ var File_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"\xd6\x02\n" +
+	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"\x97\x03\n" +
 	"\vSyncRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.keyward.sync.v1.HelloH\x00R\x05hello\x12(\n" +
 	"\x03ack\x18\x02 \x01(\v2\x14.keyward.sync.v1.AckH\x00R\x03ack\x12<\n" +
 	"\bversions\x18\x03 \x01(\v2\x1e.keyward.sync.v1.VersionReportH\x00R\bversions\x120\n" +
 	"\x04keys\x18\x04 \x01(\v2\x1a.keyward.sync.v1.KeyReportH\x00R\x04keys\x126\n" +
 	"\x06quotas\x18\x05 \x01(\v2\x1c.keyward.sync.v1.QuotaReportH\x00R\x06quotas\x12:\n" +
-	"\atraffic\x18\x06 \x01(\v2\x1e.keyward.sync.v1.TrafficReportH\x00R\atrafficB\t\n" +
+	"\atraffic\x18\x06 \x01(\v2\x1e.keyward.sync.v1.TrafficReportH\x00R\atraffic\x12?\n" +
+	"\brefusals\x18\a \x01(\v2!.keyward.sync.v1.KeyRefusalReportH\x00R\brefusalsB\t\n" +
 	"\amessage\"\xac\x02\n" +
 	"\fSyncResponse\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.keyward.sync.v1.WelcomeH\x00R\awelcome\x121\n" +
@@ -3446,7 +3613,18 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0frefused_origins\x18\x05 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\x0erefusedOrigins\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"?\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"C\n" +
+	"\x10KeyRefusalReport\x12/\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1b.keyward.sync.v1.KeyRefusalR\x04keys\"\xb0\x01\n" +
+	"\n" +
+	"KeyRefusal\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x1a\n" +
+	"\brequests\x18\x04 \x01(\x04R\brequests\x12\x19\n" +
+	"\bfirst_ms\x18\x05 \x01(\x03R\afirstMs\x12\x17\n" +
+	"\alast_ms\x18\x06 \x01(\x03R\x06lastMs\x12\x16\n" +
+	"\x06origin\x18\a \x01(\tR\x06origin\"?\n" +
 	"\tOriginUse\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\"\x80\x01\n" +
@@ -3590,7 +3768,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
 	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\x1d\n" +
 	"\n" +
-	"url_secret\x18\x05 \x01(\fR\turlSecret*\xce\x01\n" +
+	"url_secret\x18\x05 \x01(\fR\turlSecret*\xe8\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_REJECTIONS\x10\x01\x12\x1b\n" +
@@ -3599,7 +3777,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0eFEATURE_QUOTAS\x10\x04\x12\x13\n" +
 	"\x0fFEATURE_SERVERS\x10\x05\x12\x1b\n" +
 	"\x17FEATURE_TRAFFIC_REPORTS\x10\x06\x12\x16\n" +
-	"\x12FEATURE_KEY_QUOTAS\x10\a*U\n" +
+	"\x12FEATURE_KEY_QUOTAS\x10\a\x12\x18\n" +
+	"\x14FEATURE_KEY_REFUSALS\x10\b*U\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -3647,58 +3826,60 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_sync_v1_sync_proto_goTypes = []any{
-	(Feature)(0),          // 0: keyward.sync.v1.Feature
-	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
-	(QuotaState)(0),       // 2: keyward.sync.v1.QuotaState
-	(Overage)(0),          // 3: keyward.sync.v1.Overage
-	(GroupState)(0),       // 4: keyward.sync.v1.GroupState
-	(KeyLocation)(0),      // 5: keyward.sync.v1.KeyLocation
-	(Caching)(0),          // 6: keyward.sync.v1.Caching
-	(Clients)(0),          // 7: keyward.sync.v1.Clients
-	(*SyncRequest)(nil),   // 8: keyward.sync.v1.SyncRequest
-	(*SyncResponse)(nil),  // 9: keyward.sync.v1.SyncResponse
-	(*Hello)(nil),         // 10: keyward.sync.v1.Hello
-	(*Welcome)(nil),       // 11: keyward.sync.v1.Welcome
-	(*GroupSelector)(nil), // 12: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 13: keyward.sync.v1.KnownGroup
-	(*GroupVersion)(nil),  // 14: keyward.sync.v1.GroupVersion
-	(*Ack)(nil),           // 15: keyward.sync.v1.Ack
-	(*Rejections)(nil),    // 16: keyward.sync.v1.Rejections
-	(*Rejected)(nil),      // 17: keyward.sync.v1.Rejected
-	(*VersionReport)(nil), // 18: keyward.sync.v1.VersionReport
-	(*KeyReport)(nil),     // 19: keyward.sync.v1.KeyReport
-	(*KeysRecorded)(nil),  // 20: keyward.sync.v1.KeysRecorded
-	(*QuotaReport)(nil),   // 21: keyward.sync.v1.QuotaReport
-	(*GroupUse)(nil),      // 22: keyward.sync.v1.GroupUse
-	(*TrafficReport)(nil), // 23: keyward.sync.v1.TrafficReport
-	(*GroupTraffic)(nil),  // 24: keyward.sync.v1.GroupTraffic
-	(*OriginUse)(nil),     // 25: keyward.sync.v1.OriginUse
-	(*KeyUse)(nil),        // 26: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 27: keyward.sync.v1.VersionUse
-	(*Servers)(nil),       // 28: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 29: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 30: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 31: keyward.sync.v1.Allowance
-	(*WholeQuota)(nil),    // 32: keyward.sync.v1.WholeQuota
-	(*Limits)(nil),        // 33: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 34: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 35: keyward.sync.v1.Update
-	(*Group)(nil),         // 36: keyward.sync.v1.Group
-	(*QuotaPeriod)(nil),   // 37: keyward.sync.v1.QuotaPeriod
-	(*SharedOrigins)(nil), // 38: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 39: keyward.sync.v1.Project
-	(*Route)(nil),         // 40: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 41: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 42: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 43: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 44: keyward.sync.v1.Key
-	(*Version)(nil),       // 45: keyward.sync.v1.Version
-	nil,                   // 46: keyward.sync.v1.GroupTraffic.RefusalsEntry
-	nil,                   // 47: keyward.sync.v1.Group.ContextEntry
-	nil,                   // 48: keyward.sync.v1.Group.SealedContextEntry
-	nil,                   // 49: keyward.sync.v1.Key.ContextEntry
+	(Feature)(0),             // 0: keyward.sync.v1.Feature
+	(RecordKind)(0),          // 1: keyward.sync.v1.RecordKind
+	(QuotaState)(0),          // 2: keyward.sync.v1.QuotaState
+	(Overage)(0),             // 3: keyward.sync.v1.Overage
+	(GroupState)(0),          // 4: keyward.sync.v1.GroupState
+	(KeyLocation)(0),         // 5: keyward.sync.v1.KeyLocation
+	(Caching)(0),             // 6: keyward.sync.v1.Caching
+	(Clients)(0),             // 7: keyward.sync.v1.Clients
+	(*SyncRequest)(nil),      // 8: keyward.sync.v1.SyncRequest
+	(*SyncResponse)(nil),     // 9: keyward.sync.v1.SyncResponse
+	(*Hello)(nil),            // 10: keyward.sync.v1.Hello
+	(*Welcome)(nil),          // 11: keyward.sync.v1.Welcome
+	(*GroupSelector)(nil),    // 12: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),       // 13: keyward.sync.v1.KnownGroup
+	(*GroupVersion)(nil),     // 14: keyward.sync.v1.GroupVersion
+	(*Ack)(nil),              // 15: keyward.sync.v1.Ack
+	(*Rejections)(nil),       // 16: keyward.sync.v1.Rejections
+	(*Rejected)(nil),         // 17: keyward.sync.v1.Rejected
+	(*VersionReport)(nil),    // 18: keyward.sync.v1.VersionReport
+	(*KeyReport)(nil),        // 19: keyward.sync.v1.KeyReport
+	(*KeysRecorded)(nil),     // 20: keyward.sync.v1.KeysRecorded
+	(*QuotaReport)(nil),      // 21: keyward.sync.v1.QuotaReport
+	(*GroupUse)(nil),         // 22: keyward.sync.v1.GroupUse
+	(*TrafficReport)(nil),    // 23: keyward.sync.v1.TrafficReport
+	(*GroupTraffic)(nil),     // 24: keyward.sync.v1.GroupTraffic
+	(*KeyRefusalReport)(nil), // 25: keyward.sync.v1.KeyRefusalReport
+	(*KeyRefusal)(nil),       // 26: keyward.sync.v1.KeyRefusal
+	(*OriginUse)(nil),        // 27: keyward.sync.v1.OriginUse
+	(*KeyUse)(nil),           // 28: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),       // 29: keyward.sync.v1.VersionUse
+	(*Servers)(nil),          // 30: keyward.sync.v1.Servers
+	(*GroupServers)(nil),     // 31: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),       // 32: keyward.sync.v1.Allowances
+	(*Allowance)(nil),        // 33: keyward.sync.v1.Allowance
+	(*WholeQuota)(nil),       // 34: keyward.sync.v1.WholeQuota
+	(*Limits)(nil),           // 35: keyward.sync.v1.Limits
+	(*RateLimit)(nil),        // 36: keyward.sync.v1.RateLimit
+	(*Update)(nil),           // 37: keyward.sync.v1.Update
+	(*Group)(nil),            // 38: keyward.sync.v1.Group
+	(*QuotaPeriod)(nil),      // 39: keyward.sync.v1.QuotaPeriod
+	(*SharedOrigins)(nil),    // 40: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),          // 41: keyward.sync.v1.Project
+	(*Route)(nil),            // 42: keyward.sync.v1.Route
+	(*QueryMatch)(nil),       // 43: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),       // 44: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),     // 45: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),              // 46: keyward.sync.v1.Key
+	(*Version)(nil),          // 47: keyward.sync.v1.Version
+	nil,                      // 48: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                      // 49: keyward.sync.v1.Group.ContextEntry
+	nil,                      // 50: keyward.sync.v1.Group.SealedContextEntry
+	nil,                      // 51: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3707,62 +3888,64 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	19, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
 	21, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
 	23, // 5: keyward.sync.v1.SyncRequest.traffic:type_name -> keyward.sync.v1.TrafficReport
-	11, // 6: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	35, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	30, // 8: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	28, // 9: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	20, // 10: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
-	12, // 11: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	13, // 12: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
-	0,  // 13: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
-	16, // 14: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
-	0,  // 15: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
-	16, // 16: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
-	17, // 17: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
-	1,  // 18: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
-	27, // 19: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
-	26, // 20: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
-	26, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
-	22, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
-	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
-	46, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
-	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
-	25, // 26: keyward.sync.v1.GroupTraffic.refused_origins:type_name -> keyward.sync.v1.OriginUse
-	29, // 27: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	31, // 28: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	2,  // 29: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	22, // 30: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	32, // 31: keyward.sync.v1.Allowance.whole:type_name -> keyward.sync.v1.WholeQuota
-	3,  // 32: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	34, // 33: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	36, // 34: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	44, // 35: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	14, // 36: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
-	4,  // 37: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	39, // 38: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	42, // 39: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	47, // 40: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	33, // 41: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	6,  // 42: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	38, // 43: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	5,  // 44: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	48, // 45: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
-	37, // 46: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
-	40, // 47: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	43, // 48: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	41, // 49: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	40, // 50: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	45, // 51: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	34, // 52: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 53: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	49, // 54: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
-	8,  // 55: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	9,  // 56: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	56, // [56:57] is the sub-list for method output_type
-	55, // [55:56] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	25, // 6: keyward.sync.v1.SyncRequest.refusals:type_name -> keyward.sync.v1.KeyRefusalReport
+	11, // 7: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
+	37, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	32, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	30, // 10: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	20, // 11: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
+	12, // 12: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	13, // 13: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	0,  // 14: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
+	16, // 15: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
+	0,  // 16: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
+	16, // 17: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
+	17, // 18: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
+	1,  // 19: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
+	29, // 20: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
+	28, // 21: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
+	28, // 22: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
+	22, // 23: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
+	24, // 24: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
+	48, // 25: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	27, // 26: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
+	27, // 27: keyward.sync.v1.GroupTraffic.refused_origins:type_name -> keyward.sync.v1.OriginUse
+	26, // 28: keyward.sync.v1.KeyRefusalReport.keys:type_name -> keyward.sync.v1.KeyRefusal
+	31, // 29: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	33, // 30: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	2,  // 31: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	22, // 32: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	34, // 33: keyward.sync.v1.Allowance.whole:type_name -> keyward.sync.v1.WholeQuota
+	3,  // 34: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	36, // 35: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	38, // 36: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	46, // 37: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	14, // 38: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	4,  // 39: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	41, // 40: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	44, // 41: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	49, // 42: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	35, // 43: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	6,  // 44: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	40, // 45: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	5,  // 46: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
+	50, // 47: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	39, // 48: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
+	42, // 49: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	45, // 50: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	43, // 51: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	42, // 52: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	47, // 53: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	36, // 54: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 55: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	51, // 56: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 57: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 58: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	58, // [58:59] is the sub-list for method output_type
+	57, // [57:58] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3777,6 +3960,7 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncRequest_Keys)(nil),
 		(*SyncRequest_Quotas)(nil),
 		(*SyncRequest_Traffic)(nil),
+		(*SyncRequest_Refusals)(nil),
 	}
 	file_sync_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
@@ -3785,14 +3969,14 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncResponse_Servers)(nil),
 		(*SyncResponse_Keys)(nil),
 	}
-	file_sync_v1_sync_proto_msgTypes[34].OneofWrappers = []any{}
+	file_sync_v1_sync_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,10 +1,6 @@
 package plugin
 
-import (
-	"strings"
-
-	"github.com/keyward-dev/keyward/internal/decisioncode"
-)
+import "github.com/keyward-dev/keyward/internal/decisioncode"
 
 // explain returns the cause of a decision and a hint for whoever looks after the keys, both filled in with what the
 // decision was about. key is how the ApiKey is named on a command line, if it is known.
@@ -13,14 +9,10 @@ func (d *ruling) explain(key string) (cause, hint string) {
 	if !ok {
 		return "This plugin does not know the code; a newer one may.", ""
 	}
-	fill := strings.NewReplacer(
-		decisioncode.PlaceholderProject, or(d.Project, "(none)"),
-		decisioncode.PlaceholderOrigin, or(d.Origin, "this origin"),
-		decisioncode.PlaceholderGroup, or(d.Group, "(unknown)"),
-		decisioncode.PlaceholderMethod, or(d.Method, "this method"),
-		decisioncode.PlaceholderKey, or(key, "KEY"),
-	)
-	return fill.Replace(code.Cause()), fill.Replace(code.Hint())
+	return code.Explain(decisioncode.Values{
+		Project: or(d.Project, "(none)"), Origin: or(d.Origin, "this origin"), Group: or(d.Group, "(unknown)"),
+		Method: or(d.Method, "this method"), Key: or(key, "KEY"),
+	})
 }
 
 // refused reports whether the request was refused.

@@ -40,6 +40,9 @@ func (a *app) status() *cobra.Command {
 				return err
 			}
 			view := viewOf(key, a.now())
+			if view.RefusedLately, err = s.refusals(ctx, key, a.now()); err != nil {
+				return err
+			}
 			return a.print(view, func(p *page) { p.key(&view) })
 		}),
 	}
@@ -174,6 +177,11 @@ func (p *page) key(v *keyView) {
 	facts = append(facts, texts("Last used", or(p.when(v.LastUsedAt, instant), "not as far as is known")),
 		texts("Enforcement", describeEnforcement(v.Enforcement)))
 	p.table(facts)
+	p.versions(v)
+	p.refusals(v.RefusedLately)
+}
+
+func (p *page) versions(v *keyView) {
 	if len(v.Versions) == 0 {
 		return
 	}

@@ -85,6 +85,35 @@ func TestStatus(t *testing.T) {
 	keyward(t, "", "status", "-n", "nowhere").expect(t, 0, `no ApiKeys in namespace "nowhere"`)
 }
 
+// TestStatusOfRefusals: why requests with the key were refused lately, with the hint of the table of codes; of another key that had the name before, nothing.
+func TestStatusOfRefusals(t *testing.T) {
+	namespace(t, "refusals")
+	key := object(t, "refusals", "web", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"marketing"} })
+	usage := &v1alpha1.GroupUsage{ObjectMeta: metav1.ObjectMeta{Namespace: "refusals", Name: "acme"}}
+	if err := admin.Create(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
+	keyward(t, "", "status", "-n", "refusals", "web").expect(t, 0).lacks(t, "Refused")
+	refused := func(id, code, origin string, requests int64, since, last time.Duration) {
+		usage.Status.RefusedKeys = append(usage.Status.RefusedKeys, v1alpha1.RefusedKey{
+			KeyID: id, Code: code, APIKey: v1alpha1.KeyUsageOwner{Namespace: "refusals", Name: "web"}, Requests: requests,
+			FirstAt: *at(since), LastAt: *at(last), Origin: origin,
+		})
+	}
+	refused(key.Status.KeyID, "origin_denied", "https://staging.acme.example", 1240, -6*time.Hour, -3*time.Minute)
+	refused(key.Status.KeyID, "key_retired", "", 1, -40*time.Hour, -40*time.Hour)
+	refused(key.Status.KeyID, "other", "", 2, -41*time.Hour, -41*time.Hour)
+	refused("k9999999999999999", "key_expired", "", 7, -time.Hour, -time.Hour)
+	if err := admin.Status().Update(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
+	keyward(t, "", "status", "-n", "refusals", "web").golden(t, "status-refusals")
+	shown := read[keyView](t, keyward(t, "", "status", "-n", "refusals", "web", "-o", "json").expect(t, 0))
+	if of := shown.RefusedLately; len(of) != 3 || of[0].Code != "origin_denied" || of[0].Requests != 1240 || of[0].Hint == "" {
+		t.Errorf("%+v", of)
+	}
+}
+
 // TestStatusOfASchedule: the next rotation is shown in the time zone of the window, too, and what follows it.
 func TestStatusOfASchedule(t *testing.T) {
 	namespace(t, "schedule")

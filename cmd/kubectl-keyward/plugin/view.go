@@ -12,6 +12,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/keystate"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
+	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
 // keyView is what is shown of an ApiKey, in text and with -o. It has no digests.
@@ -44,6 +45,8 @@ type keyView struct {
 	Notify      []string                 `json:"notify,omitempty"`
 	Enforcement *enforcementView         `json:"enforcement,omitempty"`
 	Versions    []versionView            `json:"versions,omitempty"`
+	// RefusedLately says why requests were refused, if that was asked for.
+	RefusedLately []usagequery.KeyRefusal `json:"refusedLately,omitempty"`
 }
 
 type attention = keystate.Attention

@@ -2,17 +2,21 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=keyusages,verbs=create;delete;get;list;update
@@ -117,6 +121,31 @@ func (s *Objects) describe(ctx context.Context, o *keyObject, key Key) error {
 	o.Spec.Group = name
 	o.Spec.APIKey = v1alpha1.KeyUsageOwner{Namespace: keys[0].Namespace, Name: keys[0].Name}
 	return nil
+}
+
+// recordRefusedKeys records which keys of a Group were refused. Those that it does not have, or not any more, are left out. What is only shown
+// must not keep the rest from being written: if the keys cannot be read, which a cache that closes cannot, what is shown stays as it is.
+func (s *Objects) recordRefusedKeys(ctx context.Context, o *object, now time.Time, seen map[usageseries.KeyCode]usageseries.KeyRefusals) {
+	if len(seen) == 0 && len(o.usage.Status.RefusedKeys) == 0 {
+		return
+	}
+	var failed error
+	status := o.usage.Status
+	usageseries.RecordRefusedKeys(&status, now, seen, func(id string) (v1alpha1.KeyUsageOwner, bool) {
+		keys, err := cache.CachedKeysWithID(ctx, s.Groups, id)
+		failed = errors.Join(failed, err)
+		for i := range keys {
+			if cache.GroupName(keys[i].Spec.GroupRef, keys[i].Namespace) == client.ObjectKeyFromObject(o.group) {
+				return v1alpha1.KeyUsageOwner{Namespace: keys[i].Namespace, Name: keys[i].Name}, true
+			}
+		}
+		return v1alpha1.KeyUsageOwner{}, false
+	})
+	if failed != nil {
+		logf.FromContext(ctx).Error(failed, "It cannot be recorded which keys were refused", "group", client.ObjectKeyFromObject(o.group))
+		return
+	}
+	o.usage.Status.RefusedKeys = status.RefusedKeys
 }
 
 // recoverKey returns the ledger of a key in another store, of which the KeyUsage may show the beginning.

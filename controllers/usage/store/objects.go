@@ -124,7 +124,8 @@ func (s *Objects) read(ctx context.Context, name string) (*object, error) {
 		o.usage.Status = v1alpha1.GroupUsageStatus{}
 	}
 	if o.usage.Status.GroupUID != o.group.UID {
-		o.usage.Status.Log = nil // somebody has restored it: the log was that of another Group
+		o.usage.Status.Log = nil // somebody has restored it: the log was that of another Group, and so were the keys
+		o.usage.Status.RefusedKeys = nil
 	}
 	return o, nil
 }
@@ -298,6 +299,7 @@ func (s *Objects) update(ctx context.Context, group string, change func(*object)
 			usageseries.Record(&o.usage.Status, now, o.span(*period), totals)
 		}
 		usageseries.RecordTraffic(&o.usage.Status, now, tier.Schedule(o.group).At(now), seen)
+		s.recordRefusedKeys(ctx, o, now, seen.Keys)
 		usageseries.Touch(&o.usage.Status, now)
 		err = s.write(ctx, o)
 		switch {

@@ -466,6 +466,7 @@ func size(k *kept) {
 		}
 	}
 	usage := k.usage()
+	usage.Status.RefusedKeys = refusedKeys(k)
 	usage.ManagedFields = nil
 	encoded, err := json.Marshal(usage)
 	if err != nil {
@@ -473,12 +474,26 @@ func size(k *kept) {
 	}
 	s := usage.Status
 	k.Logf("%d bytes, with %d days, %d months, %d ledgers", len(encoded), len(s.Days), len(s.Months), len(s.Ledgers))
-	if len(encoded) > 64<<10 || len(s.Days) != 62 || len(s.Months) < 4 || len(s.Ledgers) != 2 {
+	if len(encoded) > 72<<10 || len(s.Days) != 62 || len(s.Months) < 4 || len(s.Ledgers) != 2 {
 		k.Errorf("%d bytes, with %d days, %d months, %d ledgers", len(encoded), len(s.Days), len(s.Months), len(s.Ledgers))
 	}
 	if len(s.Days[0].Origins) != 10 || len(s.Months[0].Origins) != 10 || s.Days[1].Refusals[usageseries.Other] == 0 {
 		k.Errorf("the current day has %d origins, the month %d", len(s.Days[0].Origins), len(s.Months[0].Origins))
 	}
+}
+
+// refusedKeys are as many as a GroupUsage may have.
+func refusedKeys(k *kept) []v1alpha1.RefusedKey {
+	status, seen, at := &v1alpha1.GroupUsageStatus{}, map[usageseries.KeyCode]usageseries.KeyRefusals{}, k.clock.Now()
+	for i := range 100 {
+		seen[usageseries.KeyCode{Key: fmt.Sprint("k0123456789abcdef", i), Code: "origin_denied"}] = usageseries.KeyRefusals{
+			Requests: 1 << 50, First: at, Last: at, Origin: "https://copy.example.com",
+		}
+	}
+	usageseries.RecordRefusedKeys(status, at, seen, func(id string) (v1alpha1.KeyUsageOwner, bool) {
+		return v1alpha1.KeyUsageOwner{Namespace: "tenants", Name: "web-" + id}, true
+	})
+	return status.RefusedKeys
 }
 
 // TestSchemaOfGroupUsage: the schema refuses what is no month, no day or no number.

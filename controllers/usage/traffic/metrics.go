@@ -7,7 +7,7 @@ import (
 
 var refused = prometheus.NewCounter(prometheus.CounterOpts{
 	Name: "keyward_traffic_reports_refused_total",
-	Help: "Reports of refused requests and of origins that were refused, because the server may not serve the Group.",
+	Help: "Reports of refused requests and keys, and of origins, that were refused, because the server may not serve the Group.",
 })
 
 func init() { metrics.Registry.MustRegister(refused) }

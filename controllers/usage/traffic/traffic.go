@@ -1,5 +1,5 @@
 // Package traffic collects what validation servers report about the requests of Groups for people to see: how many were refused,
-// and why, and which origins the others came from. It is kept in memory until it is recorded with something else, or a minute has
+// and why, and with which keys, and which origins the others came from. It is kept in memory until it is recorded with something else, or a minute has
 // passed. A crash loses it; nothing is counted twice.
 package traffic
 
@@ -36,7 +36,8 @@ const (
 
 // Pending is the traffic that is not recorded yet. It is safe for concurrent use.
 //
-// mu guards groups, and is not held while a GroupUsage is written. Each group in groups is in the queue, or Start has it.
+// mu guards groups and keys, and is not held while a GroupUsage is written. Each group in groups is in the queue, or Start has it. keys is how many
+// refused keys and codes all groups have.
 type Pending struct {
 	// Record records the traffic of a group that nothing else records.
 	Record func(ctx context.Context, group string) error
@@ -48,6 +49,7 @@ type Pending struct {
 
 	mu     sync.Mutex
 	groups map[string]usageseries.Traffic
+	keys   int
 }
 
 // New returns a Pending without traffic.
@@ -119,6 +121,7 @@ func (p *Pending) add(group string, seen usageseries.Traffic) {
 		}
 	}
 	is.Public = min(is.Public+seen.Public, quotaledger.Max)
+	p.addKeys(&is, seen)
 	p.groups[group] = is
 }
 
@@ -128,6 +131,7 @@ func (p *Pending) Take(group string) usageseries.Traffic {
 	defer p.mu.Unlock()
 	seen := p.groups[group]
 	delete(p.groups, group)
+	p.keys -= len(seen.Keys)
 	return seen
 }
 

@@ -180,14 +180,18 @@ func TestSkewNewManager(t *testing.T) {
 	v.awaits(w.mint("again"), "allowed")
 }
 
+// notAgreed is a manager that ends the stream where another one takes a message that it does not know.
+func notAgreed(takes string) patch {
+	return patch{"controllers/syncserver/connection.go", takes, "			return status.Error(codes.Internal, \"a message that was not agreed\")\n"}
+}
+
 // TestSkewOldManager: a validation server sends an old manager nothing that it does not know, and is served by it.
 func TestSkewOldManager(t *testing.T) {
 	w := newWorld(t)
 	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS", "TRAFFIC_REPORTS", "KEY_REFUSALS"),
-		patch{"controllers/syncserver/connection.go", "			if c.traffic != nil {\n",
-			"			if true {\n				return status.Error(codes.Internal, \"a message that was not agreed\")\n			}\n			if c.traffic != nil {\n"},
-		patch{"controllers/syncserver/connection.go", "			c.keys.Report(message.Keys)\n",
-			"			return status.Error(codes.Internal, \"a message that was not agreed\")\n"})...)
+		notAgreed("				c.traffic.Report(c.subscription.Session(), message.Traffic)\n"),
+		notAgreed("				c.traffic.ReportKeys(c.subscription.Session(), message.Refusals)\n"),
+		notAgreed("			c.keys.Report(message.Keys)\n"))...)
 	w.lead(managerSetup{startupGrace: quick, binary: old, flags: []string{"--last-used-resolution=1s"}})
 	v := w.startValidator(validatorSetup{instance: "current", upstream: w.contentServer().URL, flags: []string{"--usage-interval=1s"}})
 	v.awaitReady()

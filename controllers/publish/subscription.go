@@ -153,7 +153,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	delete(h.absent, sub.server.ID)
 	sub.session = h.sessions.Connect(session.Server{
 		Run:  session.Run{ID: sub.server.ID, Incarnation: subscriber.Incarnation},
-		Info: session.Info{Owner: subscriber.Owner, Version: subscriber.Version}, Serves: sub.Serves, Has: sub.Has,
+		Info: session.Info{Owner: subscriber.Owner, Version: subscriber.Version}, Serves: sub.Serves, Has: sub.Has, ServesKey: sub.ServesKey,
 	})
 	sub.servesSnapshot = sub.servesSnapshot || sub.session.Returned()
 	h.subs[sub] = struct{}{}

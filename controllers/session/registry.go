@@ -56,6 +56,8 @@ type Server struct {
 	Serves func(group string) (serves, known bool)
 	// Has reports whether it may have the group, and has it. It is called after the end of the stream, too.
 	Has func(group string) bool
+	// ServesKey reports whether the group has the key of that id, and the server may have both. What has no keys in its reports needs none.
+	ServesKey func(group, id string) bool
 }
 
 // Session is one stream of a server. Its fields do not change.

@@ -31,8 +31,9 @@ var _ = Describe("The refused keys of a Group", func() {
 			Client: testenv.Admin, Reader: testenv.Admin, Groups: testenv.Manager.GetClient(), Clock: clock.RealClock{}, Traffic: pending,
 		}
 		server = session.NewRegistry(clock.RealClock{}, 0).Connect(session.Server{
-			Run:    session.Run{ID: session.ID{Instance: "server"}, Incarnation: "life"},
-			Serves: func(group string) (bool, bool) { return group == w.Namespace+"/acme", true },
+			Run:       session.Run{ID: session.ID{Instance: "server"}, Incarnation: "life"},
+			Serves:    func(group string) (bool, bool) { return group == w.Namespace+"/acme", true },
+			ServesKey: func(string, string) bool { return true },
 		})
 	})
 	report := func(id, code, origin string) {

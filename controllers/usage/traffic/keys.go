@@ -19,8 +19,8 @@ const (
 	maxAllKeys = 100_000
 )
 
-// ReportKeys adds what a server reports of the keys of groups that it serves. What is wrong is left out, and only that. Whether a key is one of its
-// group is known when it is recorded.
+// ReportKeys adds what a server reports of the keys of groups that it serves. What is wrong is left out, and only that: ids that no key of the group has
+// take no place of those that one has.
 func (p *Pending) ReportKeys(from *session.Session, report *syncv1.KeyRefusalReport) {
 	now := p.clock.Now()
 	groups := map[string]usageseries.Traffic{}
@@ -35,7 +35,7 @@ func (p *Pending) ReportKeys(from *session.Session, report *syncv1.KeyRefusalRep
 			}
 			groups[group] = seen
 		}
-		if of, is, right := readKey(said, now); right && seen.Keys != nil {
+		if of, is, right := readKey(said, now); right && seen.Keys != nil && from.ServesKey(group, of.Key) {
 			seen.Keys[of] = seen.Keys[of].Plus(is)
 		}
 	}

@@ -1,6 +1,7 @@
 package traffic_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usageseries"
@@ -114,6 +116,83 @@ func TestReportKeysIsBounded(t *testing.T) {
 		if sum := waiting(); sum != 100_000 {
 			t.Errorf("%d keys of all groups wait", sum)
 		}
+	}
+}
+
+// TestInventedKeys: a server that invents ids of keys displaces nothing of what others report, of no group.
+func TestInventedKeys(t *testing.T) {
+	now := time.Now()
+	clock := clocktesting.NewFakeClock(now)
+	p := traffic.New(clock)
+	groups := make([]string, 3000)
+	for i := range groups {
+		groups[i] = fmt.Sprint("tenants/g", i)
+	}
+	s := connect(clock, append(groups, acme)...)
+	p.ReportKeys(s, &syncv1.KeyRefusalReport{Keys: []*syncv1.KeyRefusal{refusal("k1", "origin_denied", 1, now.Add(-time.Hour))}})
+	for _, group := range append(groups, acme) {
+		report := &syncv1.KeyRefusalReport{}
+		for i := range 60 {
+			one := refusal(fmt.Sprint("invented", i), "rate_limited", 1, now)
+			one.Group = group
+			report.Keys = append(report.Keys, one)
+		}
+		p.ReportKeys(s, report)
+	}
+	honest := refusal("k2", "key_expired", 1, now.Add(-time.Hour))
+	honest.Group = groups[0]
+	p.ReportKeys(s, &syncv1.KeyRefusalReport{Keys: []*syncv1.KeyRefusal{honest}})
+	if of, other, none := p.Take(acme).Keys, p.Take(groups[0]).Keys, p.Take(groups[1]); len(of) != 1 || len(other) != 1 || !none.IsEmpty() {
+		t.Errorf("%d, %d and %d keys are kept", len(of), len(other), len(none.Keys))
+	}
+}
+
+// TestNoRoomCostsNoWrite: a group of which nothing is kept, because those of others are too many, is not recorded.
+func TestNoRoomCostsNoWrite(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Now())
+	p := traffic.New(clock)
+	recorded := make(chan string, 2)
+	var first string
+	p.Record = func(_ context.Context, group string) error {
+		first = cmp.Or(first, group)
+		p.Take(group)
+		recorded <- group
+		return nil
+	}
+	report := func(s *session.Session, group string, keys int) {
+		said := &syncv1.KeyRefusalReport{}
+		for i := range keys {
+			one := refusal(fmt.Sprint("k", i), "rate_limited", 1, clock.Now())
+			one.Group = group
+			said.Keys = append(said.Keys, one)
+		}
+		p.ReportKeys(s, said)
+	}
+	const last = "tenants/last"
+	groups := make([]string, 2000)
+	for i := range groups {
+		groups[i] = fmt.Sprint("tenants/g", i)
+	}
+	s := connect(clock, append(groups, acme, last)...)
+	for _, group := range groups {
+		report(s, group, 50)
+	}
+	report(s, acme, 1)
+	for _, group := range groups {
+		p.Take(group)
+	}
+	clock.Step(time.Second)
+	report(s, last, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Start(ctx) }()
+	step(t, clock, recorded)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if first != last {
+		t.Errorf("%s is recorded, of which nothing is kept", first)
 	}
 }
 

@@ -110,7 +110,6 @@ func (p *Pending) add(group string, seen usageseries.Traffic) {
 	}
 	if !known {
 		is = usageseries.Traffic{Refusals: map[string]uint64{}, Origins: map[string]uint64{}}
-		p.queue.AddAfter(group, recordAfter)
 	}
 	for code, requests := range seen.Refusals {
 		is.Refusals[code] = min(is.Refusals[code]+requests, quotaledger.Max)
@@ -122,6 +121,12 @@ func (p *Pending) add(group string, seen usageseries.Traffic) {
 	}
 	is.Public = min(is.Public+seen.Public, quotaledger.Max)
 	p.addKeys(&is, seen)
+	if is.IsEmpty() { // there was no room for any of it
+		return
+	}
+	if !known {
+		p.queue.AddAfter(group, recordAfter)
+	}
 	p.groups[group] = is
 }
 

@@ -30,6 +30,7 @@ func connect(clock *clocktesting.FakeClock, serves ...string) *session.Session {
 			}
 			return false, true
 		},
+		ServesKey: func(_, id string) bool { return !strings.HasPrefix(id, "invented") },
 	})
 }
 

@@ -21,6 +21,8 @@ const (
 	RefusedKept = 48 * time.Hour
 	// countedFor is how long a number counts before it begins from 0 again, so that it says what happens lately.
 	countedFor = 24 * time.Hour
+	// reportedWithin is how long before the last request that is reported a number begins at most: servers report every few seconds.
+	reportedWithin = time.Hour
 )
 
 // KeyCode is a key, by its id, and the decision code that requests with it were refused with.
@@ -51,6 +53,21 @@ func (a KeyRefusals) Plus(b KeyRefusals) KeyRefusals {
 	return sum
 }
 
+// recorded returns an entry with what was seen more. When it began is not moved back by a server that reports late, or whose clock is behind: the next
+// report would end its count.
+func (a KeyRefusals) recorded(more KeyRefusals) KeyRefusals {
+	if a.Requests == 0 || more.Last.Sub(a.First) > countedFor {
+		if more.Last.Sub(more.First) > reportedWithin {
+			more.First = more.Last.Add(-reportedWithin)
+		}
+		return more
+	}
+	first := a.First
+	a = a.Plus(more)
+	a.First = first
+	return a
+}
+
 // RecordRefusedKeys adds what was seen, and drops what was refused too long ago, and keys of which owner says that the Group does not have them.
 // What finds no room is what was refused longest ago.
 func RecordRefusedKeys(status *v1alpha1.GroupUsageStatus, at time.Time, seen map[KeyCode]KeyRefusals,
@@ -67,13 +84,7 @@ func RecordRefusedKeys(status *v1alpha1.GroupUsageStatus, at time.Time, seen map
 		}
 	}
 	for of, more := range seen {
-		was := all[of]
-		if more.Last.Sub(was.First) > countedFor {
-			was = KeyRefusals{Origin: was.Origin}
-		}
-		is := was.Plus(more)
-		is.Origin = cmp.Or(is.Origin, was.Origin)
-		all[of] = is
+		all[of] = all[of].recorded(more)
 	}
 	status.RefusedKeys = nil
 	names := map[string]v1alpha1.KeyUsageOwner{}

@@ -151,6 +151,45 @@ func TestRefusedKeysBeginAgain(t *testing.T) {
 	}
 }
 
+// TestLateReportsLoseNothing: a server that reports what it refused long ago, or whose clock is behind, neither moves back when an entry began nor ends its
+// count.
+func TestLateReportsLoseNothing(t *testing.T) {
+	status, of := &v1alpha1.GroupUsageStatus{}, usageseries.KeyCode{Key: "k1", Code: "origin_denied"}
+	record := func(at, first, last time.Time) {
+		usageseries.RecordRefusedKeys(status, at, map[usageseries.KeyCode]usageseries.KeyRefusals{of: {Requests: 1, First: first, Last: last}},
+			func(string) (v1alpha1.KeyUsageOwner, bool) {
+				return v1alpha1.KeyUsageOwner{Namespace: "tenants", Name: "web"}, true
+			})
+	}
+	for i := range 10 {
+		at := start.Add(time.Duration(i) * time.Minute)
+		record(at, at.Add(-30*time.Hour), at)                    // reported together with one whose clock is behind
+		record(at, at.Add(-30*time.Hour), at.Add(-30*time.Hour)) // its clock is behind
+		record(at, at.Add(-25*time.Hour), at)                    // it was disconnected
+	}
+	if is := status.RefusedKeys; len(is) != 1 || is[0].Requests != 30 || !is[0].FirstAt.Time.Equal(start.Add(-time.Hour)) {
+		t.Errorf("%+v", is)
+	}
+}
+
+// TestOriginOfCount: where a count begins again, the origin is one of that count, or not known.
+func TestOriginOfCount(t *testing.T) {
+	status, of := &v1alpha1.GroupUsageStatus{}, usageseries.KeyCode{Key: "k1", Code: "origin_missing"}
+	for _, step := range []struct {
+		after        time.Duration
+		origin, want string
+	}{{0, "https://a.example", "https://a.example"}, {time.Hour, "", "https://a.example"}, {25 * time.Hour, "", ""}, {26 * time.Hour, "https://b.example", "https://b.example"}} {
+		at := start.Add(step.after)
+		usageseries.RecordRefusedKeys(status, at, map[usageseries.KeyCode]usageseries.KeyRefusals{of: {Requests: 1, First: at, Last: at, Origin: step.origin}},
+			func(string) (v1alpha1.KeyUsageOwner, bool) {
+				return v1alpha1.KeyUsageOwner{Namespace: "tenants", Name: "web"}, true
+			})
+		if is := status.RefusedKeys; len(is) != 1 || is[0].Origin != step.want {
+			t.Errorf("after %v: %+v", step.after, is)
+		}
+	}
+}
+
 // TestRefusedKeysAreBounded: there are at most 50, those that were refused last, and fewer if their names are very long.
 func TestRefusedKeysAreBounded(t *testing.T) {
 	for name, long := range map[string]int{"usual": 20, "longest": 253} {

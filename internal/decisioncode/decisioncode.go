@@ -127,15 +127,27 @@ const (
 	PlaceholderKey     = "{key}" // the name of the ApiKey
 )
 
-// Values are what placeholders stand for.
+// someProject takes the place of a project that is not known.
+const someProject = "the project that the request was for"
+
+// Values are what placeholders stand for. An empty Project is not known; the others have a text.
 type Values struct{ Project, Origin, Group, Method, Key string }
 
 // Explain returns Cause and Hint with the values in place of the placeholders.
 func (c Code) Explain(v Values) (cause, hint string) {
+	if v.Project == "" {
+		v.Project = someProject
+		cause, hint = unnamed.Replace(c.Cause()), unnamed.Replace(c.Hint())
+	} else {
+		cause, hint = c.Cause(), c.Hint()
+	}
 	fill := strings.NewReplacer(PlaceholderProject, v.Project, PlaceholderOrigin, v.Origin, PlaceholderGroup, v.Group,
 		PlaceholderMethod, v.Method, PlaceholderKey, v.Key)
-	return fill.Replace(c.Cause()), fill.Replace(c.Hint())
+	return fill.Replace(cause), fill.Replace(hint)
 }
+
+// unnamed makes a text of a project without a name.
+var unnamed = strings.NewReplacer("Project "+PlaceholderProject, "The"+someProject[len("the"):], "project "+PlaceholderProject, someProject)
 
 // Allows reports whether the request may pass: with a key, or without one.
 func (c Code) Allows() bool { return c == Allowed || c == Public }

@@ -172,7 +172,7 @@ var table = [count]row{
 	ProjectDenied: {
 		"project_denied", http.StatusForbidden, "Project denied",
 		"This API key is not scoped to the project that the request belongs to.",
-		"The request belongs to project {project}, to which this key is not scoped.",
+		"This key is not scoped to project {project}.",
 		"If it should be, add {project} to spec.projects of the ApiKey.",
 	},
 	URLDenied: {

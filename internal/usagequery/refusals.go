@@ -28,9 +28,6 @@ type KeyRefusal struct {
 	Origin string `json:"origin,omitempty"`
 }
 
-// notRecorded stands for what a GroupUsage does not say of a request.
-const notRecorded = "(not recorded)"
-
 // Refusals returns why requests with a key were refused in the last 48 hours, by the GroupUsage of its Group; the latest first.
 func Refusals(recorded *v1alpha1.GroupUsage, key *v1alpha1.ApiKey, now time.Time) (refusals []KeyRefusal) {
 	for i := range recorded.Status.RefusedKeys {
@@ -50,11 +47,11 @@ func Refusals(recorded *v1alpha1.GroupUsage, key *v1alpha1.ApiKey, now time.Time
 	return refusals
 }
 
-// valuesOf are what is known of a refused request: nothing of its own but the origin.
+// valuesOf are what is known of a refused request: nothing of its own but the origin, and the project only where the key has but one.
 func valuesOf(key *v1alpha1.ApiKey, code decisioncode.Code, origin string) decisioncode.Values {
 	namespace, name := grant.GroupKey(key.Spec.GroupRef, key.Namespace)
 	values := decisioncode.Values{
-		Project: notRecorded, Origin: cmp.Or(origin, "this origin"), Group: namespace + "/" + name, Method: "this method",
+		Origin: cmp.Or(origin, "this origin"), Group: namespace + "/" + name, Method: "this method",
 		Key: "-n " + key.Namespace + " " + key.Name,
 	}
 	// The request was for one of the key's projects, or it would have been denied for that.

@@ -48,10 +48,19 @@ func TestRefusals(t *testing.T) {
 	}
 	for code, part := range map[string]string{
 		"origin_denied": "Project marketing may not be used from https://copy.example.", "group_frozen": "Group tenants/acme is frozen",
-		"project_denied": "project (not recorded), to which", "permission_denied": "does not permit this method",
+		"project_denied": "not scoped to the project that the request was for.", "permission_denied": "does not permit this method",
 	} {
 		if !strings.Contains(said[code].Cause, part) {
 			t.Errorf("%s: %s", code, said[code].Cause)
+		}
+	}
+	if hint := said["project_denied"].Hint; !strings.Contains(hint, "add the project that the request was for to spec.projects") {
+		t.Error(hint)
+	}
+	key.Spec.Projects = nil
+	for _, is := range usagequery.Refusals(recorded, key, now)[:all] {
+		if is.Code == "origin_denied" && is.Cause != "The project that the request was for may not be used from https://copy.example." {
+			t.Error(is.Cause)
 		}
 	}
 	if hint := said["key_suspended"].Hint; !strings.Contains(hint, "resume -n shop web") || said["key_suspended"].Status != 403 {

@@ -78,9 +78,7 @@ type GroupUsageStatus struct {
 	// there is no room for them, what was refused last first. As with refusals, a crash may lose the last minutes of it.
 	//
 	// +kubebuilder:validation:MaxItems=50
-	// +listType=map
-	// +listMapKey=keyID
-	// +listMapKey=code
+	// +listType=atomic
 	// +optional
 	RefusedKeys []RefusedKey `json:"refusedKeys,omitempty"`
 
@@ -239,7 +237,8 @@ type RefusedKey struct {
 	// +required
 	Requests int64 `json:"requests,omitempty"`
 
-	// firstAt is when the first of them was refused. What is refused more than 24 hours later begins another count.
+	// firstAt is when the first of them was refused, as a rule; what a validation server reports late may have been refused before. What is
+	// refused more than 24 hours later begins another count.
 	//
 	// +required
 	FirstAt metav1.Time `json:"firstAt,omitzero"`

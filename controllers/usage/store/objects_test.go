@@ -307,6 +307,7 @@ func restored(k *kept) {
 		k.Fatal(err)
 	}
 	plain.Status = copied.Status
+	plain.Status.RefusedKeys = refusedKeys(k)
 	if err := k.admin.Status().Update(k.Context(), plain); err != nil {
 		k.Fatal(err)
 	}
@@ -318,7 +319,7 @@ func restored(k *kept) {
 	k.save(got, 120)
 	usage := k.usage()
 	if usage.Status.GroupUID != now.UID || len(usage.OwnerReferences) != 1 || usage.OwnerReferences[0].UID != now.UID ||
-		*usage.Status.Months[0].Requests != 120 {
+		*usage.Status.Months[0].Requests != 120 || len(usage.Status.RefusedKeys) != 0 { // its keys are made again, with other ids
 		k.Errorf("%+v", usage)
 	}
 }
@@ -466,7 +467,15 @@ func size(k *kept) {
 		}
 	}
 	usage := k.usage()
+	before := managed(k, usage)
 	usage.Status.RefusedKeys = refusedKeys(k)
+	if err := k.admin.Status().Update(k.Context(), usage); err != nil {
+		k.Fatal(err)
+	}
+	usage = k.usage()
+	if grown := managed(k, usage) - before; grown > 1<<10 || len(usage.Status.RefusedKeys) < 40 {
+		k.Errorf("managedFields grow by %d bytes with %d refused keys", grown, len(usage.Status.RefusedKeys))
+	}
 	usage.ManagedFields = nil
 	encoded, err := json.Marshal(usage)
 	if err != nil {
@@ -480,6 +489,15 @@ func size(k *kept) {
 	if len(s.Days[0].Origins) != 10 || len(s.Months[0].Origins) != 10 || s.Days[1].Refusals[usageseries.Other] == 0 {
 		k.Errorf("the current day has %d origins, the month %d", len(s.Days[0].Origins), len(s.Months[0].Origins))
 	}
+}
+
+// managed is how many bytes of JSON the managedFields of an object take.
+func managed(k *kept, usage *v1alpha1.GroupUsage) int {
+	encoded, err := json.Marshal(usage.ManagedFields)
+	if err != nil {
+		k.Fatal(err)
+	}
+	return len(encoded)
 }
 
 // refusedKeys are as many as a GroupUsage may have.

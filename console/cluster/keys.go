@@ -108,18 +108,14 @@ func (d *Desk) Key(ctx context.Context, of place.Key) (page.KeyDetail, error) {
 	if err != nil {
 		return page.KeyDetail{}, err
 	}
-	recorded, err := d.recorded(ctx, of.Group)
-	mayNot := isMissing(err)
-	if err != nil && !mayNot {
-		return page.KeyDetail{}, err
-	}
+	recorded, unknown := d.recorded(ctx, of.Group) // the person may not read it, or it cannot be read: the rest is known all the same
 	if keystate.Unclaimed(at.key) != nil {
 		if at.sight.ReadsSecret, err = d.readsSecret(ctx, at.key); err != nil {
 			return page.KeyDetail{}, err
 		}
 	}
 	detail := at.sight.Key(at.group, at.key)
-	if !mayNot {
+	if unknown == nil {
 		detail.RefusalsKnown, detail.Refusals = true, at.sight.Refusals(recorded, at.key)
 	}
 	return detail, nil

@@ -25,7 +25,7 @@ type KeyDetail struct {
 	Actions              []Action  // those that the role permits
 	Versions             []Version // oldest first, at most 16
 	Enforcement          Enforcement
-	RefusalsKnown        bool      // false: the person may not read what was used of the Group, and with it the Refusals
+	RefusalsKnown        bool      // false: what was used of the Group, and with it the Refusals, cannot be read, or not by the person
 	Refusals             []Refusal // newest first
 	Mount                Mount
 }

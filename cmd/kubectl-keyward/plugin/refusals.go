@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -15,13 +16,13 @@ import (
 	"github.com/keyward-dev/keyward/internal/usagequery"
 )
 
-// refusals says why requests with a key were refused lately, as far as the GroupUsage of its Group says: nothing if there is none yet, or the user may
-// not read it.
+// refusals says why requests with a key were refused lately, as far as the GroupUsage of its Group says: nothing if there is none yet, the cluster
+// knows none, or the user may not read it.
 func (s *session) refusals(ctx context.Context, key *v1alpha1.ApiKey, now time.Time) ([]usagequery.KeyRefusal, error) {
 	recorded := &v1alpha1.GroupUsage{}
 	namespace, name := grant.GroupKey(key.Spec.GroupRef, key.Namespace)
 	err := s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, recorded)
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
 		return nil, nil
 	}
 	if err != nil {

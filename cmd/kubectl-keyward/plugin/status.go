@@ -40,8 +40,8 @@ func (a *app) status() *cobra.Command {
 				return err
 			}
 			view := viewOf(key, a.now())
-			if view.RefusedLately, err = s.refusals(ctx, key, a.now()); err != nil {
-				return err
+			if view.RefusedLately, err = s.refusals(ctx, key, a.now()); err != nil { // the rest is known all the same
+				a.narrate("Whether the key was refused lately is not known: %v", err)
 			}
 			return a.print(view, func(p *page) { p.key(&view) })
 		}),

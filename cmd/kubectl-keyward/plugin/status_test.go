@@ -1,10 +1,22 @@
 package plugin
 
 import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -112,6 +124,77 @@ func TestStatusOfRefusals(t *testing.T) {
 	if of := shown.RefusedLately; len(of) != 3 || of[0].Code != "origin_denied" || of[0].Requests != 1240 || of[0].Hint == "" {
 		t.Errorf("%+v", of)
 	}
+}
+
+// behind is an API server that the plugin reaches through a proxy, which changes what it answers.
+func behind(t *testing.T, change func(r *http.Response) error) {
+	t.Helper()
+	transport, err := rest.TransportFor(environment.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(environment.Config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Del("Accept-Encoding")
+		},
+		Transport: transport, ModifyResponse: change,
+	})
+	t.Cleanup(proxy.Close)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	config := clientcmdapi.NewConfig()
+	config.Clusters["proxy"] = &clientcmdapi.Cluster{Server: proxy.URL}
+	config.Contexts["proxy"] = &clientcmdapi.Context{Cluster: "proxy"}
+	config.CurrentContext = "proxy"
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	was := kubeconfig
+	kubeconfig = path
+	t.Cleanup(func() { kubeconfig = was })
+}
+
+func answer(r *http.Response, status int, body []byte) {
+	r.StatusCode, r.Body, r.ContentLength = status, io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+// TestStatusWithoutUsage: a key has a status also where what was used of its Group cannot be read, or the cluster has none of it.
+func TestStatusWithoutUsage(t *testing.T) {
+	namespace(t, "unused")
+	object(t, "unused", "web", func(*v1alpha1.ApiKey) {})
+	const note = "Whether the key was refused lately is not known"
+	t.Run("no CRD", func(t *testing.T) {
+		behind(t, func(r *http.Response) error {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			if strings.Contains(r.Request.URL.Path, "groupusages") {
+				t.Errorf("a GroupUsage is read")
+			}
+			body = bytes.ReplaceAll(body, []byte(`"GroupUsage"`), []byte(`"OtherUsage"`)) // in what the server says that it has
+			answer(r, r.StatusCode, body)
+			return nil
+		})
+		keyward(t, "", "status", "-n", "unused", "web").expect(t, 0, "web").lacks(t, note)
+	})
+	t.Run("a failure", func(t *testing.T) {
+		behind(t, func(r *http.Response) error {
+			if strings.Contains(r.Request.URL.Path, "groupusages") {
+				answer(r, http.StatusInternalServerError, nil)
+			}
+			return nil
+		})
+		got := keyward(t, "", "status", "-n", "unused", "web").expect(t, 0, "web")
+		if !strings.Contains(got.err, note) {
+			t.Errorf("without a note: %s", got.err)
+		}
+	})
 }
 
 // TestStatusOfASchedule: the next rotation is shown in the time zone of the window, too, and what follows it.

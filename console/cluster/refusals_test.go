@@ -1,17 +1,33 @@
 package cluster_test
 
 import (
+	"errors"
+	"net/http"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/console/cluster"
+	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/role"
 )
+
+// unusable is a connection over which GroupUsages cannot be read.
+type unusable struct{ http.RoundTripper }
+
+func (u unusable) RoundTrip(request *http.Request) (*http.Response, error) {
+	if strings.Contains(request.URL.Path, "/groupusages/") {
+		return nil, errors.New("the connection failed")
+	}
+	return u.RoundTripper.RoundTrip(request)
+}
 
 var _ = Describe("The page of a key", func() {
 	It("says why the key was refused lately, to who may read what was used of the Group", func(ctx SpecContext) {
@@ -51,5 +67,16 @@ var _ = Describe("The page of a key", func() {
 			g.Expect(shown.RefusalsKnown).To(BeFalse())
 			g.Expect(shown.Refusals).To(BeEmpty())
 		}).Should(Succeed())
+
+		By("what was used being unreadable")
+		config := rest.CopyConfig(testenv.Config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: w.Namespace + ":" + string(role.Viewer), Groups: []string{"system:authenticated"}}
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return unusable{next} })
+		desk, err := cluster.New(person.New("somebody", nil, config), cluster.Options{Now: w.Clock.Now})
+		Expect(err).NotTo(HaveOccurred())
+		shown, err = desk.Key(ctx, webOf(w))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(shown.RefusalsKnown).To(BeFalse())
+		Expect(shown.State.Text).NotTo(BeEmpty())
 	})
 })

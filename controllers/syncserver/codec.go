@@ -36,6 +36,7 @@ const (
 	ackRejections, rejectionsRecords                            = 2, 1
 	reportedVersions, reportedKeys, reportedGroups, ofClients   = 2, 1, 1, 3
 	fieldTraffic, trafficGroups, ofRefusals, ofOrigins          = 6, 1, 2, 3
+	ofRefusedOrigins                                            = 5
 	fieldRefusals, refusedKeys                                  = 7, 1
 )
 
@@ -78,6 +79,7 @@ var requestBounds = bounds{
 	fieldQuotas: message("quotas", bounds{reportedGroups: listOf("quotas.groups", maxUses)}),
 	fieldTraffic: message("traffic", bounds{trafficGroups: messages("traffic.groups", maxUses, bounds{
 		ofRefusals: listOf("traffic.groups.refusals", maxRefusals), ofOrigins: listOf("traffic.groups.origins", maxOrigins),
+		ofRefusedOrigins: listOf("traffic.groups.refused_origins", maxOrigins),
 	})}),
 	fieldRefusals: message("refusals", bounds{refusedKeys: listOf("refusals.keys", maxRefusedKeys)}),
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -48,6 +49,23 @@ func TestRecordedStream(t *testing.T) {
 	}
 	if read != 5 {
 		t.Errorf("%d requests", read)
+	}
+}
+
+// TestOriginsAreBounded: as many origins of a group as a server reports are taken, and one more is refused before it is decoded.
+func TestOriginsAreBounded(t *testing.T) {
+	for entries, right := range map[int]bool{maxOrigins: true, maxOrigins + 1: false} {
+		origins := slices.Repeat([]*syncv1.OriginUse{{}}, entries)
+		for name, group := range map[string]*syncv1.GroupTraffic{"origins": {Origins: origins}, "refused_origins": {RefusedOrigins: origins}} {
+			encoded, err := proto.Marshal(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{group}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, &syncv1.SyncRequest{})
+			if (err == nil) != right {
+				t.Errorf("%d %s: %v", entries, name, err)
+			}
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ type running struct {
 	stop   func() // and wait
 }
 
-func run(t testing.TB, m *fakemanager.Manager) *running {
+func run(t testing.TB, m *fakemanager.Manager, before ...func(*usage.Recorder)) *running {
 	t.Helper()
 	logs := &buffer{}
 	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -65,6 +65,9 @@ func run(t testing.TB, m *fakemanager.Manager) *running {
 		t.Fatal(err)
 	}
 	uses, quotas, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
+	for _, use := range before {
+		use(uses)
+	}
 	client := New(Config{
 		Address: m.Address, ServerName: fakemanager.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},

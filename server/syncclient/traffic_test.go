@@ -7,6 +7,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/usage"
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
@@ -59,14 +60,14 @@ func TestTrafficIsAFeature(t *testing.T) {
 // TestRefusedKeys: which keys were refused is reported periodically, once, ahead of the traffic that it is a part of, and when the server stops.
 func TestRefusedKeys(t *testing.T) {
 	m := fakemanager.Start(t)
-	r := run(t, m)
+	refuse := func(uses *usage.Recorder, why decision.Code) {
+		uses.RefusedKey("tenants/acme", "k1", why, &decision.Request{Origin: "https://copy.example"}, time.Now())
+		uses.Refused("tenants/acme", why)
+	}
+	// Before it connects: what is refused during a report may be in the first half of it, or in the second.
+	r := run(t, m, func(uses *usage.Recorder) { refuse(uses, decision.OriginDenied) })
 	stream := m.Next()
 	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
-	refuse := func(why decision.Code) {
-		r.uses.RefusedKey("tenants/acme", "k1", why, &decision.Request{Origin: "https://copy.example"}, time.Now())
-		r.uses.Refused("tenants/acme", why)
-	}
-	refuse(decision.OriginDenied)
 	<-stream.Traffic
 	if len(stream.Refusals) != 1 {
 		t.Fatalf("%d reports were ahead of the traffic", len(stream.Refusals))
@@ -76,7 +77,7 @@ func TestRefusedKeys(t *testing.T) {
 		keys[0].GetOrigin() != "https://copy.example" {
 		t.Errorf("reported %v", keys)
 	}
-	refuse(decision.RateLimited)
+	refuse(r.uses, decision.RateLimited)
 	r.stop()
 	sum := uint64(0)
 	for len(stream.Refusals) > 0 {

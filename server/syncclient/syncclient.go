@@ -30,9 +30,8 @@ const (
 	usesMargin = time.Second
 	// usesPerMessage is how many uses one message reports at most.
 	usesPerMessage = 5000
-	// trafficPerMessage is of how many groups one message reports what was refused: they take up to 3.5 MB of the 4 MiB that the manager takes, if each has
-	// all codes, and the longest origins.
-	trafficPerMessage = 1000
+	// trafficPerMessage is of how many groups one message reports what was refused: they take up to 3.3 MB, of the 4 MiB that the manager takes.
+	trafficPerMessage = 800
 	// usesReach is how far back a new stream reports uses that earlier streams may not have reported.
 	usesReach      = 24 * time.Hour
 	goodbyeTimeout = 2 * time.Second

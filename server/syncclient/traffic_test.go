@@ -2,8 +2,11 @@ package syncclient
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -110,5 +113,28 @@ func TestRefusedKeysAreAFeature(t *testing.T) {
 	}
 	if of := r.uses.RefusedKeys(); len(of) != 1 {
 		t.Errorf("%v is left", of)
+	}
+}
+
+// TestTrafficFits: what one message reports at worst is less than the manager takes, with room for further codes.
+func TestTrafficFits(t *testing.T) {
+	const most, requests = 4 << 20 * 7 / 8, 1<<53 - 1
+	origin := "https://" + strings.Repeat("o", 120)
+	report := &syncv1.TrafficReport{}
+	for range trafficPerMessage {
+		of := &syncv1.GroupTraffic{
+			Group: strings.Repeat("n", 63) + "/" + strings.Repeat("g", 253), Refusals: map[string]uint64{}, Public: requests,
+			Origins:        slices.Repeat([]*syncv1.OriginUse{{Origin: origin, Requests: requests}}, 10),
+			RefusedOrigins: slices.Repeat([]*syncv1.OriginUse{{Origin: origin, Requests: requests}}, 10),
+		}
+		for _, code := range decision.Codes() {
+			of.Refusals[code.String()] = requests
+		}
+		report.Groups = append(report.Groups, of)
+	}
+	size := proto.Size(report)
+	t.Logf("%d bytes", size)
+	if size > most {
+		t.Errorf("%d bytes, more than %d", size, most)
 	}
 }

@@ -139,6 +139,21 @@ func TestRefusedKeysAreNeverLost(t *testing.T) {
 	}
 }
 
+// BenchmarkRefusedOrigins measures what is counted before, with an origin as browsers write it and as it is reported, and with texts that are parsed each time.
+func BenchmarkRefusedOrigins(b *testing.B) {
+	for name, request := range map[string]*decision.Request{
+		"as reported": {Origin: "https://evil.example"}, "with a port": {Origin: "https://evil.example:8443"}, "Referer": {Referer: "https://evil.example/page"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := New()
+			b.ReportAllocs()
+			for b.Loop() {
+				r.RefusedKey("tenants/acme", "k1", decision.OriginDenied, request, time.UnixMilli(1))
+			}
+		})
+	}
+}
+
 // BenchmarkRefusedKeys measures what is counted before, and what finds no room.
 func BenchmarkRefusedKeys(b *testing.B) {
 	for _, keys := range []int{1, refusedOfGroup, 2 * refusedOfGroup} {

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -182,8 +185,10 @@ func TestSkewNewManager(t *testing.T) {
 
 // notAgreed is a manager that ends the stream where another one takes a message that it does not know.
 func notAgreed(takes string) patch {
-	return patch{"controllers/syncserver/connection.go", takes, "			return status.Error(codes.Internal, \"a message that was not agreed\")\n"}
+	return patch{"controllers/syncserver/connection.go", takes, "			return status.Error(codes.Internal, \"" + notAgreedText + "\")\n"}
 }
+
+const notAgreedText = "a message that was not agreed"
 
 // TestSkewOldManager: a validation server sends an old manager nothing that it does not know, and is served by it.
 func TestSkewOldManager(t *testing.T) {
@@ -192,7 +197,7 @@ func TestSkewOldManager(t *testing.T) {
 		notAgreed("				c.traffic.Report(c.subscription.Session(), message.Traffic)\n"),
 		notAgreed("				c.traffic.ReportKeys(c.subscription.Session(), message.Refusals)\n"),
 		notAgreed("			c.keys.Report(message.Keys)\n"))...)
-	w.lead(managerSetup{startupGrace: quick, binary: old, flags: []string{"--last-used-resolution=1s"}})
+	m := w.lead(managerSetup{startupGrace: quick, binary: old, flags: []string{"--last-used-resolution=1s"}})
 	v := w.startValidator(validatorSetup{instance: "current", upstream: w.contentServer().URL, flags: []string{"--usage-interval=1s"}})
 	v.awaitReady()
 	w.createGroup()
@@ -206,6 +211,17 @@ func TestSkewOldManager(t *testing.T) {
 		strings.Contains(metrics, `keyward_validator_stream_failures_total{code="Internal"}`) {
 		t.Errorf("it sent what was not agreed, or %v", err)
 	}
+	v.stop(patience) // it reports all that it has
+	eventually(t, "the end of its stream", patience, func() error {
+		log, err := os.ReadFile(m.log)
+		if err == nil && !bytes.Contains(log, []byte("A validation server has disconnected")) && !bytes.Contains(log, []byte(notAgreedText)) {
+			err = errors.New("it is not logged")
+		}
+		if bytes.Contains(log, []byte(notAgreedText)) {
+			t.Error("it sent what was not agreed")
+		}
+		return err
+	})
 }
 
 // TestSkewNewValidator: a later validation server has features and sends fields that the manager does not know.

@@ -106,6 +106,10 @@ var _ = Describe("Lists", func() {
 		names, _ := pages(ctx, viewer, w, web.ListQuery{})
 		Expect(names).To(Equal([]string{"web"}))
 
+		By("of a Group of the same name in another namespace")
+		other.CreateGroup(ctx)
+		other.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = "theirs" })
+
 		platform := deskOf(w, "platform:"+w.Namespace)
 		Expect(testenv.Admin.Create(ctx, &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "keyward-view"},
@@ -116,6 +120,11 @@ var _ = Describe("Lists", func() {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(found.Keys).To(HaveLen(2))
 		}).Should(Succeed())
+		for query, want := range map[web.ListQuery]int{{Search: "e"}: 1, {Search: "far"}: 1, {Order: "newest"}: 2, {Order: "newest", Search: "far"}: 1} {
+			found, err := platform.Keys(ctx, acme(w), query)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found.Keys).To(HaveLen(want), "%+v", query)
+		}
 
 		By("listing the Groups of the whole cluster")
 		found, err := platform.Groups(ctx, web.ListQuery{Search: "acm"})

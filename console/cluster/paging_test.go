@@ -207,13 +207,82 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// deskBefore is the desk of somebody before an API server that has the Group team/acme with these keys and nothing else, and allows nothing.
-func deskBefore(t *testing.T, keys []v1alpha1.ApiKey) (*cluster.Desk, *lists) {
+// TestOtherAnswers has API servers that cannot do what is asked for: keys are found all the same.
+func TestOtherAnswers(t *testing.T) {
+	var keys []v1alpha1.ApiKey
+	for i := range 300 {
+		key := v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: fmt.Sprintf("key-%04d", i)}}
+		key.Spec.GroupRef.Name = []string{"acme", "acme", "other"}[i%3]
+		keys = append(keys, key)
+	}
+	older := func(to http.ResponseWriter, r *http.Request) bool { // its CRD has no selectable fields
+		if r.URL.Query().Get("fieldSelector") == "" {
+			return false
+		}
+		to.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(to).Encode(&metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+			Reason: metav1.StatusReasonBadRequest, Code: http.StatusBadRequest, Message: "field label not supported: spec.groupRef.name"})
+		return true
+	}
+	large := func(to http.ResponseWriter, r *http.Request) bool { // more than 30 objects are too many bytes
+		if limit, _ := strconv.Atoi(r.URL.Query().Get("limit")); limit <= 30 {
+			return false
+		}
+		to.Header().Set("Content-Length", strconv.Itoa(40<<20))
+		return true
+	}
+	for name, instead := range map[string]func(http.ResponseWriter, *http.Request) bool{"older": older, "large": large} {
+		for _, query := range []web.ListQuery{{}, {Search: "key-"}, {Search: "key-01"}, {Order: "newest"}, {Order: "newest", Search: "key-01"}} {
+			desk, _ := deskBefore(t, keys, instead)
+			found := map[string]int{}
+			for at := query; ; {
+				shown, err := desk.Keys(t.Context(), place.Group{Namespace: "team", Name: "acme"}, at)
+				if err != nil {
+					t.Fatalf("%s, %+v: %v", name, at, err)
+				}
+				for _, key := range shown.Keys {
+					found[key.Name]++
+				}
+				if shown.Next == "" {
+					break
+				}
+				link, err := url.Parse(shown.Next)
+				if err != nil {
+					t.Fatal(err)
+				}
+				at.After = link.Query().Get("after")
+			}
+			want := 0
+			for _, key := range keys {
+				if key.Spec.GroupRef.Name == "acme" && strings.Contains(key.Name, query.Search) {
+					want++
+					if found[key.Name] != 1 {
+						t.Errorf("%s, %+v: %s was found %d times", name, query, key.Name, found[key.Name])
+					}
+				}
+			}
+			if len(found) != want {
+				t.Errorf("%s, %+v: %d keys, want %d", name, query, len(found), want)
+			}
+		}
+	}
+}
+
+// deskBefore is the desk of somebody before an API server that has the Group team/acme with these keys and nothing else, and allows nothing. It selects
+// keys by their Group. Instead may answer a list in its place.
+func deskBefore(t *testing.T, all []v1alpha1.ApiKey, instead ...func(http.ResponseWriter, *http.Request) bool) (*cluster.Desk, *lists) {
 	t.Helper()
 	sent := &lists{}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 		sent.saw(r)
 		to.Header().Set("Content-Type", "application/json")
+		keys := all
+		if group, selected := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "spec.groupRef.name="); selected {
+			keys = slices.DeleteFunc(slices.Clone(all), func(k v1alpha1.ApiKey) bool { return k.Spec.GroupRef.Name != group })
+		}
+		if strings.HasSuffix(r.URL.Path, "/apikeys") && len(instead) > 0 && instead[0](to, r) {
+			return
+		}
 		var answer any
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/groups/acme"):

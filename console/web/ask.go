@@ -119,6 +119,9 @@ func (c *console) createRequest(a *asked) error {
 			f.refuse(field.name, "%s", field.hint)
 		}
 	}
+	if of := f.text("choicesOf", mostGroup); of != "" && of != entered.Group {
+		f.refuse("projects", "What could be chosen was of %s. Choose for this Group.", of)
+	}
 	if create && len(entered.Projects) == 0 {
 		f.refuse("projects", "Name at least one.")
 	}

@@ -91,3 +91,20 @@ func TestCrumbsOfRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestChoicesOfAnotherGroup: what was chosen of one Group is not asked of another, whose text was changed in the form.
+func TestChoicesOfAnotherGroup(t *testing.T) {
+	t.Parallel()
+	ask := changes()[10]
+	b := install(t).browser().signIn()
+	for _, step := range []string{"create", "yaml"} {
+		w := b.send(ask.path, with(with(ask.form, "step", step), "choicesOf", "acme/small"))
+		want(t, w, http.StatusUnprocessableEntity, "What could be chosen was of acme/small. Choose for this Group.", `value="acme/acme"`)
+	}
+	if len(b.changes) > 0 {
+		t.Errorf("the Desk was asked for %q", b.changes)
+	}
+	if w := b.send(ask.path, with(ask.form, "choicesOf", "acme/acme")); w.Code != http.StatusSeeOther {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}

@@ -58,6 +58,7 @@ func relaxed(ctx context.Context, store func() error) {
 		Expect(err).NotTo(HaveOccurred())
 		schema := versions[0].(map[string]any)["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
 		delete(schema, "x-kubernetes-validations") // they name fields of spec
+		delete(versions[0].(map[string]any), "selectableFields")
 		schema["properties"].(map[string]any)["spec"] = map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
 		Expect(unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions")).To(Succeed())
 	})

@@ -29,5 +29,10 @@ func (t Type) Matches(name string) bool {
 	return short == name || string(t) == name || strings.HasPrefix(short, name+".")
 }
 
+// AnyMatches reports whether a type in the catalogue has such a name, or begins so. Filters of others would find nothing, for ever.
+func AnyMatches(name string) bool {
+	return slices.ContainsFunc(catalogue, func(entry Entry) bool { return entry.Type.Matches(name) })
+}
+
 // Lines returns the events of a segment of a log, each as it is encoded.
 func Lines(segment string) []string { return strings.Split(strings.TrimSuffix(segment, "\n"), "\n") }

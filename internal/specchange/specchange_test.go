@@ -169,7 +169,7 @@ func TestOthersAreNotRead(t *testing.T) {
 
 func TestVia(t *testing.T) {
 	for _, of := range []struct{ user, manager, via string }{
-		{"jane", "kubectl-client-side-apply", "kubectl"}, {"jane", "kubectl-keyward", "kubectl"}, {"jane", "", "other"},
+		{"jane", "kubectl-client-side-apply", "kubectl"}, {"jane", "kubectl-keyward", "kubectl"}, {"jane", "keyward-cli", "kubectl"}, {"jane", "", "other"},
 		{"system:serviceaccount:argocd:c", "argocd-controller", "gitops"}, {"system:serviceaccount:flux:c", "helm-controller", "gitops"},
 		{"jane", "helm", "helm"}, {"jane", "keyward-console", "console"}, {"system:serviceaccount:ci:c", "script", "automation"},
 	} {

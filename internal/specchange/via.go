@@ -8,7 +8,7 @@ import (
 
 // managers are how names of field managers begin.
 var managers = []struct{ prefix, via string }{
-	{"kubectl", groupevent.ViaKubectl},
+	{"kubectl", groupevent.ViaKubectl}, {"keyward-cli", groupevent.ViaKubectl}, // kubectl keyward
 	{"keyward-console", groupevent.ViaConsole},
 	{"argocd", groupevent.ViaGitOps}, {"kustomize-controller", groupevent.ViaGitOps}, {"helm-controller", groupevent.ViaGitOps},
 	{"flux", groupevent.ViaGitOps}, {"fleet", groupevent.ViaGitOps},

@@ -13,6 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 // Period is a period of a Group's quota, and what was used in it.
@@ -94,6 +95,23 @@ func (u *Usage) PeriodNamed(name string) (Period, error) {
 			p.Begin().Format(time.DateOnly), u.Schedule.At(p.Begin()))
 	}
 	return Period{Name: name, Begin: p.Begin(), End: u.Schedule.SpanOf(p).End()}, nil
+}
+
+// Unknown says why nothing is known of a period, so that nothing used would be no figure but an invention; empty if it is known. Since is when the
+// Group was created.
+func (u *Usage) Unknown(p *Period, since, now time.Time) string {
+	recorded := u.Periods()
+	switch {
+	case slices.ContainsFunc(recorded, func(one Period) bool { return one.Name == p.Name }):
+		return ""
+	case p.Begin.After(now):
+		return "this period has not begun"
+	case !p.End.After(since):
+		return "the Group was created after this period, on " + since.UTC().Format(time.DateOnly)
+	case len(recorded) >= usageseries.MaxMonths && p.Begin.Before(recorded[len(recorded)-1].Begin):
+		return fmt.Sprintf("only the last %d periods in which the Group was used are kept, from %s on", usageseries.MaxMonths, recorded[len(recorded)-1].Name)
+	}
+	return ""
 }
 
 // Amounts returns what was used in the period.

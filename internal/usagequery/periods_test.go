@@ -87,3 +87,31 @@ func TestAnchoredSeries(t *testing.T) {
 		t.Errorf("no period begins in November until the 27th: %+v", codes)
 	}
 }
+
+// TestUnknownPeriods: of a period that the Group did not live in, or that is not kept any more, there are no figures, not even 0.
+func TestUnknownPeriods(t *testing.T) {
+	now, since := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), time.Date(2025, 10, 20, 0, 0, 0, 0, time.UTC)
+	var all []string
+	for m := range 13 {
+		all = append(all, time.Date(2026, 11-time.Month(m), 1, 0, 0, 0, 0, time.UTC).Format("2006-01")) // until 2025-11
+	}
+	for name, c := range map[string]struct {
+		used []string
+		says string
+	}{
+		"2026-11": {all, ""}, "2025-11": {all, ""},
+		"2025-10": {all, "from 2025-11 on"}, // the Group may have been used then
+		"2025-09": {nil, "was created after this period, on 2025-10-20"},
+		"2026-12": {nil, "has not begun"},
+		"2026-05": {all[:3], ""}, // it was not used then
+	} {
+		used := periods(quotaledger.Schedule{}, c.used...)
+		p, err := used.PeriodNamed(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := used.Unknown(&p, since, now); !strings.Contains(got, c.says) || (got == "") != (c.says == "") {
+			t.Errorf("%s: %q, want %q", name, got, c.says)
+		}
+	}
+}

@@ -145,6 +145,9 @@ var _ = Describe("Requests for keys", func() {
 				APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "gone",
 			})
 			Expect(as.Update(ctx, owned)).To(MatchError(ContainSubstring("metadata.ownerReferences")))
+			kept := review.DeepCopy()
+			kept.Finalizers = append(kept.Finalizers, "example.com/kept")
+			Expect(as.Update(ctx, kept)).To(MatchError(ContainSubstring("metadata.finalizers")))
 			for _, change := range []func(*v1alpha1.KeyRequestReviewSpec){
 				func(s *v1alpha1.KeyRequestReviewSpec) { s.Projects = []v1alpha1.ProjectName{"product"} },
 				func(s *v1alpha1.KeyRequestReviewSpec) { s.Permissions = []v1alpha1.PermissionName{"read", "post"} },

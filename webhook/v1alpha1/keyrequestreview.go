@@ -11,6 +11,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -76,7 +77,8 @@ func (w *keyRequestReviews) ValidateCreate(ctx context.Context, review *v1alpha1
 		errors.New("only the manager creates reviews; create a KeyRequest"))
 }
 
-// ValidateUpdate refuses decisions of users who may not approve, and owners with which the review would be deleted. The schema keeps the rest.
+// ValidateUpdate refuses decisions of users who may not approve, or about a review that is being deleted, owners with which it would be deleted, and
+// finalizers with which it would stay. The schema keeps the rest.
 func (w *keyRequestReviews) ValidateUpdate(ctx context.Context, old, review *v1alpha1.KeyRequestReview) (admission.Warnings, error) {
 	manager, err := w.byManager(ctx)
 	if err != nil || manager {
@@ -88,8 +90,16 @@ func (w *keyRequestReviews) ValidateUpdate(ctx context.Context, old, review *v1a
 		return nil, forbid(ctx, "KeyRequestReview", review.Name, v1alpha1.ReasonApproveRequired,
 			errors.New("metadata.ownerReferences: with another owner, the review would be deleted; leave them as they are"))
 	}
+	if added := sets.New(review.Finalizers...).Difference(sets.New(old.Finalizers...)); added.Len() > 0 {
+		return nil, forbid(ctx, "KeyRequestReview", review.Name, v1alpha1.ReasonApproveRequired,
+			errors.New("metadata.finalizers: with another finalizer, the review would stay when its request is gone; leave them as they are"))
+	}
 	if equality.Semantic.DeepEqual(old.Spec.Decision, review.Spec.Decision) {
 		return nil, nil
+	}
+	if old.DeletionTimestamp != nil {
+		return nil, forbid(ctx, "KeyRequestReview", review.Name, v1alpha1.ReasonApproveRequired,
+			errors.New("spec.decision: the request is gone, or over, and its review is being deleted: nothing would follow"))
 	}
 	user, err := w.groups.mayNot(ctx, authorizationv1.ResourceAttributes{
 		Resource: "groups", Verb: v1alpha1.VerbApprove, Namespace: review.Namespace, Name: review.Spec.Group.Name,

@@ -65,7 +65,7 @@ only its OCSF event. A Group that was deleted is found by its name as long as it
 		}
 		return a.followLog(ctx, s, log, selected)
 	})
-	cmd.Flags().StringVar(&filter.since, "since", "", "only what happened since then: a duration such as 30d, or a time such as 2026-11-27T08:00:00Z")
+	cmd.Flags().StringVar(&filter.since, "since", "", "only what happened since then: a duration such as 30d, a day (UTC) such as 2026-11-27, or a time such as 2026-11-27T08:00:00Z")
 	cmd.Flags().StringVar(&filter.actor, "actor", "", "only what this user did")
 	cmd.Flags().StringVar(&filter.kind, "type", "", "only events of this type, such as key.rotated, or of all that begin so, such as key")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
@@ -86,6 +86,9 @@ func auditArguments(cmd *cobra.Command, args []string) error {
 
 // parse reads the flags.
 func (f *auditFilter) parse(now time.Time) error {
+	if f.kind != "" && !groupevent.AnyMatches(f.kind) {
+		return usagef("--type: there is no event of this type: write one such as key.rotated, or what several begin with, such as key, group or notice")
+	}
 	if f.since == "" {
 		return nil
 	}
@@ -95,7 +98,10 @@ func (f *auditFilter) parse(now time.Time) error {
 	}
 	at, err := time.Parse(time.RFC3339, f.since)
 	if err != nil {
-		return usagef("--since: write a duration such as 30d, or a time such as 2026-11-27T08:00:00Z")
+		at, err = time.Parse(time.DateOnly, f.since)
+	}
+	if err != nil {
+		return usagef("--since: write a duration such as 30d, a day (UTC) such as 2026-11-27, or a time such as 2026-11-27T08:00:00Z")
 	}
 	f.from = at
 	return nil

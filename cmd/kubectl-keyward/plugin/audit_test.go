@@ -82,9 +82,10 @@ func TestAudit(t *testing.T) {
 		args  []string
 		lines int
 	}{
-		{nil, all}, {[]string{"--type", "key"}, 14}, {[]string{"--type", "key.rotated"}, 1}, {[]string{"--type", "ke"}, 0},
+		{nil, all}, {[]string{"--type", "key"}, 14}, {[]string{"--type", "key.rotated"}, 1},
 		{[]string{"--type", "dev.keyward.key.rotated.v1"}, 1},
 		{[]string{"--since", "99h"}, all - 1}, {[]string{"--since", "2026-11-17T09:00:00Z"}, all - 1},
+		{[]string{"--since", "2026-11-17"}, all},
 		{[]string{"--actor", "jane@acme.example", "--type", "group"}, 2}, {[]string{"acme-apikey"}, 19}, {[]string{"--type", "notice"}, 8}, {[]string{"other"}, 0},
 	} {
 		r := keyward(t, "", append([]string{"audit", "-n", "audit", "-o", "json", "acme"}, of.args...)...)
@@ -110,6 +111,9 @@ func TestAudit(t *testing.T) {
 		t.Errorf("%v: %s", err, r.out)
 	}
 	keyward(t, "", "audit", "-n", "audit", "acme", "--since", "yesterday").expect(t, ExitUsage, "--since: write a duration")
+	for _, of := range []string{"ke", "Key", "key.", "key,group"} {
+		keyward(t, "", "audit", "-n", "audit", "acme", "--type", of).expect(t, ExitUsage, "--type: there is no event of this type")
+	}
 	keyward(t, "", "audit", "-n", "audit", "acme", "-o", "yaml").expect(t, ExitUsage, "write one of table, json, ocsf")
 	keyward(t, "", "audit", "-n", "audit", "nobody").expect(t, ExitError, "nobody")
 }

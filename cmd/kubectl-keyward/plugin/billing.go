@@ -66,6 +66,9 @@ func (a *app) exportBilling(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage
 	if err != nil {
 		return usagef("--period: %s", err)
 	}
+	if why := usage.Unknown(&used, group.CreationTimestamp.Time, a.now()); why != "" {
+		return usagef("--period: %s: nothing can be billed of it", why)
+	}
 	tier := group.Spec.Tier
 	if in := group.Status.Limits; in != nil {
 		tier = cmp.Or(in.Tier, tier)

@@ -19,8 +19,7 @@ var _ web.Desk = (*Desk)(nil)
 
 // Follow implements web.Desk. The API server sends only metadata of the one object.
 func (d *Desk) Follow(ctx context.Context, of place.Key) (<-chan string, error) {
-	at, err := d.open(ctx, of, role.ReadKeys)
-	if err != nil {
+	if _, err := d.open(ctx, of, role.ReadKeys); err != nil {
 		return nil, err
 	}
 	config := rest.CopyConfig(d.config)
@@ -31,15 +30,22 @@ func (d *Desk) Follow(ctx context.Context, of place.Key) (<-chan string, error) 
 	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ApiKeyList"))
-	changes, err := watcher.Watch(ctx, list, &client.ListOptions{
-		Namespace: of.Namespace,
-		Raw:       &metav1.ListOptions{FieldSelector: metav1.ObjectNameField + "=" + at.key.Name, ResourceVersion: at.key.ResourceVersion},
-	})
+	only := &metav1.ListOptions{FieldSelector: metav1.ObjectNameField + "=" + of.Name}
+	if err := watcher.List(ctx, list, &client.ListOptions{Namespace: of.Namespace, Raw: only}); err != nil {
+		return nil, reading(err)
+	}
+	if len(list.Items) != 1 {
+		return nil, web.ErrNotFound
+	}
+	version := list.Items[0].ResourceVersion
+	// The API server may have forgotten what was at the version of an object that has not changed for long, but not what is now.
+	only.ResourceVersion = list.ResourceVersion
+	changes, err := watcher.Watch(ctx, list, &client.ListOptions{Namespace: of.Namespace, Raw: only})
 	if err != nil {
 		return nil, reading(err)
 	}
 	versions := make(chan string, 1)
-	versions <- at.key.ResourceVersion
+	versions <- version
 	go func() {
 		defer close(versions)
 		defer changes.Stop()

@@ -2,17 +2,37 @@ package cluster_test
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/console/cluster"
+	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/place"
 	"github.com/keyward-dev/keyward/console/web"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/role"
 )
+
+// watches sends from which version on a watch is.
+type watches struct {
+	http.RoundTripper
+
+	from chan<- string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w watches) RoundTrip(r *http.Request) (*http.Response, error) {
+	if query := r.URL.Query(); query.Get("watch") != "" {
+		w.from <- query.Get("resourceVersion")
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
 
 var _ = Describe("Who follows a key", func() {
 	var w *testenv.World
@@ -53,6 +73,33 @@ var _ = Describe("Who follows a key", func() {
 
 		stop()
 		Eventually(versions).Should(BeClosed())
+	})
+
+	It("watches from now on, also if the key has not changed for long", func(ctx SpecContext) {
+		join(ctx, w, role.Viewer)
+		other := &v1alpha1.ApiKey{}
+		Expect(testenv.Admin.Get(ctx, w.Request("beside").NamespacedName, other)).To(Succeed())
+		testenv.Edit(ctx, other, func(k *v1alpha1.ApiKey) { k.Spec.Description = "later" })
+		Expect(testenv.Admin.Get(ctx, w.Request("beside").NamespacedName, other)).To(Succeed())
+
+		from := make(chan string, 1)
+		config := rest.CopyConfig(testenv.Config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: w.Namespace + ":" + string(role.Viewer), Groups: []string{"system:authenticated"}}
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return watches{next, from} })
+		viewer, err := cluster.New(person.New("viewer", nil, config), cluster.Options{Now: w.Clock.Now})
+		Expect(err).NotTo(HaveOccurred())
+		versions, err := viewer.Follow(ctx, webOf(w))
+		Expect(err).NotTo(HaveOccurred())
+		key := stored(ctx)
+		Eventually(versions).Should(Receive(Equal(key.ResourceVersion)))
+		at := func(text string) int {
+			n, err := strconv.Atoi(text)
+			Expect(err).NotTo(HaveOccurred())
+			return n
+		}
+		Expect(at(<-from)).To(BeNumerically(">=", at(other.ResourceVersion)), "the key is of %s", key.ResourceVersion)
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Description = "changed" })
+		Eventually(versions).Should(Receive(Equal(stored(ctx).ResourceVersion)))
 	})
 
 	It("may read it, and is of its Group", func(ctx SpecContext) {

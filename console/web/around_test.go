@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/place"
+	"github.com/keyward-dev/keyward/console/session"
 	"github.com/keyward-dev/keyward/console/web"
 )
 
@@ -171,5 +173,43 @@ func TestTheServerBoundsHeads(t *testing.T) {
 	}
 	if s := server.Config; s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.WriteTimeout <= web.DefaultTimeout || s.IdleTimeout == 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestRequestsOfOnePersonAreBounded: who has half of all requests answered at a time keeps nobody else out, and nobody is counted for ever.
+func TestRequestsOfOnePersonAreBounded(t *testing.T) {
+	t.Parallel()
+	config, d := slow(time.Hour)
+	i := install(t, config, func(c *web.Config) {
+		c.AtOnce = 4
+		verify := c.Verify
+		c.Verify = func(ctx context.Context, sent string) (session.Claims, error) {
+			if sent == "token-of-ben" {
+				return session.Claims{Name: "ben", Credential: session.NewCredential(sent)}, nil
+			}
+			return verify(ctx, sent)
+		}
+	})
+	ada, again, ben := i.browser().signIn(), i.browser().signIn(), i.browser()
+	ben.post("/sign-in/token", formToken(t, ben.get("/sign-in")), url.Values{"token": {"token-of-ben"}})
+	answered := make(chan *httptest.ResponseRecorder)
+	for range 2 {
+		go func() { answered <- ada.get("/") }()
+		<-d.began
+	}
+	w := again.get("/")
+	want(t, w, http.StatusServiceUnavailable, "Too many of your requests", "<!doctype html>")
+	if w.Header().Get("Retry-After") != "1" {
+		t.Errorf("%v", w.Header())
+	}
+	go func() { answered <- ben.get("/") }()
+	<-d.began
+	close(d.end)
+	for range 3 {
+		want(t, <-answered, http.StatusOK)
+	}
+	for range 3 {
+		go func() { <-d.began }()
+		want(t, again.get("/"), http.StatusOK)
 	}
 }

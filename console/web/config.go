@@ -89,6 +89,7 @@ type console struct {
 	guard    *csrf.Guard
 	limiter  *signin.Limiter
 	signIns  *signIns
+	turns    *turns
 	streams  *streams
 	mux      *http.ServeMux
 	routes   []string
@@ -124,7 +125,7 @@ func New(config Config) (*Pages, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	c := &console{config: config, mux: http.NewServeMux()}
+	c := &console{config: config, mux: http.NewServeMux(), turns: newTurns(config.AtOnce)}
 	var err error
 	c.sessions, err = session.New(session.Config{
 		Ring: config.Ring, Now: config.Now, Revocations: config.Revocations, Reach: config.Reach, Loopback: config.Loopback,

@@ -115,7 +115,7 @@ func (c *console) guarded(pattern string, handler http.Handler) http.Handler {
 	if strings.HasPrefix(pattern, groupPattern) {
 		handler = c.sessions.RequireActive(groupOf, handler)
 	}
-	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(named(handler))))
+	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(c.inTurn(named(handler)))))
 }
 
 func groupOf(r *http.Request) string { return r.PathValue("ns") + "/" + r.PathValue("group") }

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
@@ -26,8 +28,8 @@ const (
 	refresh = 10 * time.Minute
 )
 
-// StatusOf returns what the Installation says as of an instant. Of what it said before it takes when conditions have changed, and nothing
-// else.
+// StatusOf returns what the Installation says as of an instant. Of what it said before it takes when conditions have changed, and whether
+// an earlier leader knew servers.
 func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) v1alpha1.InstallationStatus {
 	servers := slices.SortedFunc(slices.Values(facts.Servers), compareServers)
 	after := v1alpha1.InstallationStatus{
@@ -39,6 +41,11 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 	sinksOK, sinksReason, sinksMessage := summarizeSinks(after.Sinks)
 	set.Set(v1alpha1.ConditionSinksDelivering, sinksOK, sinksReason, sinksMessage)
 	serversOK, serversReason, serversMessage := summarizeServers(servers)
+	if len(servers) == 0 && lost(before, facts, now) {
+		serversOK, serversReason, serversMessage = false, v1alpha1.ReasonServersLost, "no validation server has connected since the leader changed; "+
+			"those that were connected to an earlier leader may go on deciding by what they had: let them connect, or wait until they are forgotten "+
+			"(--sync-forget-after) if they do not run any more"
+	}
 	set.Set(v1alpha1.ConditionValidatorsCurrent, serversOK, serversReason, serversMessage)
 	switch {
 	case !serversOK:
@@ -50,6 +57,18 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 	}
 	slices.SortFunc(after.Conditions, func(a, b metav1.Condition) int { return strings.Compare(a.Type, b.Type) })
 	return after
+}
+
+// lost reports whether there may be servers that an earlier leader knew, of which none has connected since. The leader itself knows of none.
+func lost(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) bool {
+	if facts.ForgetServersAfter > 0 && now.Sub(facts.LeadsSince) >= facts.ForgetServersAfter {
+		return false
+	}
+	if current := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionValidatorsCurrent); current != nil && current.Reason == v1alpha1.ReasonServersLost {
+		return true
+	}
+	known := ptr.Deref(before.Validators.Connected, 0) + ptr.Deref(before.Validators.Disconnected, 0)
+	return before.Leader != clip(facts.Leader, maxIdentity) && known > 0
 }
 
 // NeedsWrite reports whether a status has to be written in place of the one before it. When sinks were sent events, and since when they
@@ -146,7 +165,7 @@ func serverOf(s *Server) v1alpha1.InstallationServer {
 // summarizeServers returns whether all servers are current, and how that is said. servers are ordered.
 func summarizeServers(servers []Server) (ok bool, reason, message string) {
 	if len(servers) == 0 {
-		return true, v1alpha1.ReasonNoServers, "no validation server is connected; nothing is validated until one is"
+		return true, v1alpha1.ReasonNoServers, "no validation server is connected; servers that were connected to an earlier leader may go on deciding by what they had"
 	}
 	worst, names := servers[0].trouble(), []string{}
 	for i := range servers {

@@ -104,6 +104,34 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestAChangeOfLeader: servers that an earlier leader knew are not nobody, until one connects or they are forgotten.
+func TestAChangeOfLeader(t *testing.T) {
+	facts := func(leader string, servers ...installation.Server) *installation.Facts {
+		return &installation.Facts{Leader: leader, LeadsSince: now, ForgetServersAfter: 24 * time.Hour, Servers: servers}
+	}
+	status := statusOf(facts("one", server("a")))
+	for _, step := range []struct {
+		what   string
+		after  time.Duration
+		facts  *installation.Facts
+		reason string
+	}{
+		{"another leader", time.Minute, facts("two"), v1alpha1.ReasonServersLost},
+		{"it looks again", time.Hour, facts("two"), v1alpha1.ReasonServersLost},
+		{"they are forgotten", 24 * time.Hour, facts("two"), v1alpha1.ReasonNoServers},
+		{"a server is back", 24 * time.Hour, facts("two", server("a")), v1alpha1.ReasonServersCurrent},
+		{"it says goodbye", 24 * time.Hour, facts("two"), v1alpha1.ReasonNoServers},
+		{"another leader, without servers before", time.Minute, facts("three"), v1alpha1.ReasonNoServers},
+	} {
+		status = installation.StatusOf(&status, step.facts, now.Add(step.after))
+		got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionValidatorsCurrent)
+		if got.Reason != step.reason || (got.Status == metav1.ConditionFalse) != (step.reason == v1alpha1.ReasonServersLost) {
+			t.Errorf("%s: %+v", step.what, got)
+		}
+		expectKnown(t, status.Conditions)
+	}
+}
+
 // expectKnown requires that the table of conditions has them.
 func expectKnown(t *testing.T, all []metav1.Condition) {
 	t.Helper()

@@ -166,6 +166,31 @@ func TestEveryFailureHasAHint(t *testing.T) {
 	}
 }
 
+// TestMessagesOfSinks: what a message says of waiting, of patience and of refusals is so for the sink.
+func TestMessagesOfSinks(t *testing.T) {
+	idle := func(s *sinks.State) { failing(sinks.ReasonStatus, "x")(s); s.WaitingSince = time.Time{} }
+	refusing := func(s *sinks.State) { s.Refusing = 2 }
+	starting := func(s *sinks.State) { s.Started = false }
+	for name, test := range map[string]struct {
+		change func(*sinks.State)
+		sends  v1alpha1.SinkContent
+		want   string
+	}{
+		"nothing waits":              {idle, v1alpha1.SinkEvents, "nothing waits, it is tried with the next event"},
+		"refused events":             {refusing, v1alpha1.SinkEvents, "refused for an hour is given up"},
+		"refused usage":              {refusing, v1alpha1.SinkUsage, "refused for 72 hours is given up"},
+		"refused in two logs":        {refusing, v1alpha1.SinkEvents, "refuses one event of each of 2 logs"},
+		"events that have not begun": {starting, v1alpha1.SinkEvents, "read its ConfigMaps"},
+		"usage that has not begun":   {starting, v1alpha1.SinkUsage, "read its BillingOutboxes"},
+	} {
+		of := sink("siem", test.change)
+		of.Sends = test.sends
+		if c := statusOf(&installation.Facts{Sinks: []installation.Sink{of}}).Sinks[0].Conditions[0]; !strings.Contains(c.Message, test.want) {
+			t.Errorf("%s: %q", name, c.Message)
+		}
+	}
+}
+
 func TestServersOf(t *testing.T) {
 	registry := session.NewRegistry(nowClock{}, 0)
 	connect := func(name string) *session.Session {

@@ -49,6 +49,9 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 	set.Set(v1alpha1.ConditionValidatorsCurrent, serversOK, serversReason, serversMessage)
 	switch {
 	case !serversOK:
+		if !sinksOK {
+			serversMessage += "; sinks fail, too"
+		}
 		set.Set(v1alpha1.ConditionReady, false, serversReason, serversMessage)
 	case !sinksOK:
 		set.Set(v1alpha1.ConditionReady, false, sinksReason, sinksMessage)
@@ -167,25 +170,48 @@ func summarizeServers(servers []Server) (ok bool, reason, message string) {
 	if len(servers) == 0 {
 		return true, v1alpha1.ReasonNoServers, "no validation server is connected; servers that were connected to an earlier leader may go on deciding by what they had"
 	}
-	worst, names := servers[0].trouble(), []string{}
+	worst, names, counts := servers[0].trouble(), []string{}, [4]int{}
 	for i := range servers {
+		counts[servers[i].trouble()]++
 		if servers[i].trouble() == worst {
-			names = append(names, servers[i].Name)
+			name := clip(servers[i].Name, maxIdentity)
+			if servers[i].Identity != "" {
+				name += " (" + clip(servers[i].Identity, maxIdentity) + ")"
+			}
+			names = append(names, name)
 		}
 	}
 	switch worst {
 	case 0:
-		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s (%s); update them to the version of the manager",
-			list(names), clip(servers[0].RejectionReason, maxReason))
+		says := ""
+		if why := servers[0].RejectionReason; why != "" {
+			says = fmt.Sprintf(", which says %q", clip(why, maxReason))
+		}
+		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s%s; "+
+			"update them to the version of the manager%s", list(names), says, others(counts, worst))
 	case 1:
-		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf(
-			"validation servers that lack updates, and decide by what they had: %s; look at their logs, and at the network between them and the manager", list(names))
+		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf("validation servers that lack updates, and decide by what they had: %s; "+
+			"look at their logs, and at the network between them and the manager%s", list(names), others(counts, worst))
 	case 2:
 		return false, v1alpha1.ReasonServersGone, fmt.Sprintf("validation servers that were disconnected without a goodbye, and may go on deciding by what they had: %s; "+
 			"let them connect again, or wait until they are forgotten (--sync-forget-after) if they do not run any more", list(names))
 	default:
 		return true, v1alpha1.ReasonServersCurrent, fmt.Sprintf("validation servers that have every update: %d", len(servers))
 	}
+}
+
+// others counts the servers with less trouble than the worst.
+func others(counts [4]int, worst int) string {
+	var of []string
+	for i, what := range []string{"rejecting", "behind", "gone"} {
+		if i > worst && counts[i] > 0 {
+			of = append(of, fmt.Sprintf("%d %s", counts[i], what))
+		}
+	}
+	if len(of) == 0 {
+		return ""
+	}
+	return "; others: " + strings.Join(of, ", ")
 }
 
 // list names the first few.

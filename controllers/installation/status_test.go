@@ -82,14 +82,14 @@ func TestConditions(t *testing.T) {
 		"sinks have not begun": {installation.Facts{Sinks: []installation.Sink{sink("siem", func(s *sinks.State) { s.Started = false })}},
 			says{no, v1alpha1.ReasonStarting, "siem"}, says{no, v1alpha1.ReasonStarting, "siem"}, says{yes, v1alpha1.ReasonNoServers, ""}},
 		"a server is gone": {installation.Facts{Servers: []installation.Server{server("a", gone), server("b")}},
-			says{no, v1alpha1.ReasonServersGone, "had: a; let them"}, says{yes, v1alpha1.ReasonNoSinks, ""},
+			says{no, v1alpha1.ReasonServersGone, "had: a (edge/validator); let them"}, says{yes, v1alpha1.ReasonNoSinks, ""},
 			says{no, v1alpha1.ReasonServersGone, "--sync-forget-after"}},
 		"a server is behind, and another gone": {installation.Facts{Servers: []installation.Server{server("b", lags), server("a", gone)}},
-			says{no, v1alpha1.ReasonServersBehind, "had: b; look"}, says{yes, v1alpha1.ReasonNoSinks, ""}, says{no, v1alpha1.ReasonServersBehind, "had: b; look"}},
+			says{no, v1alpha1.ReasonServersBehind, "had: b (edge/validator); look"}, says{yes, v1alpha1.ReasonNoSinks, ""}, says{no, v1alpha1.ReasonServersBehind, "manager; others: 1 gone"}},
 		"rejections come first": {installation.Facts{Servers: []installation.Server{server("c", rejects), server("b", lags), server("a", gone)},
 			Sinks: []installation.Sink{sink("siem", failing(sinks.ReasonStatus, "x"))}},
-			says{no, v1alpha1.ReasonServersRejecting, "refuse what it is for: c ("}, says{no, v1alpha1.ReasonSinksFailing, ""},
-			says{no, v1alpha1.ReasonServersRejecting, "field 99 is of a later release); update them"}},
+			says{no, v1alpha1.ReasonServersRejecting, "others: 1 behind, 1 gone; sinks fail, too"}, says{no, v1alpha1.ReasonSinksFailing, ""},
+			says{no, v1alpha1.ReasonServersRejecting, "c (edge/validator), which says \"field 99 is of a later release\"; update them"}},
 	} {
 		status := statusOf(&test.facts)
 		for kind, want := range map[string]says{
@@ -163,6 +163,20 @@ func TestEveryFailureHasAHint(t *testing.T) {
 	refusing := statusOf(&installation.Facts{Sinks: []installation.Sink{sink("siem", func(s *sinks.State) { s.Refusing = 2 })}})
 	if c := refusing.Sinks[0].Conditions[0]; c.Reason != v1alpha1.ReasonEventsRefused || !strings.Contains(c.Message, "2 logs") {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestWhatServersSayIsQuoted: what a server says of itself cannot be taken for what Keyward says.
+func TestWhatServersSayIsQuoted(t *testing.T) {
+	for reason, want := range map[string]string{
+		"x); all is well. (": "which says \"x); all is well. (\"; update", "a\nb": `which says "a\nb"; update`, "": "is for: c (edge/validator); update",
+	} {
+		message := meta.FindStatusCondition(statusOf(&installation.Facts{Servers: []installation.Server{
+			server("c", func(s *installation.Server) { s.Rejected, s.RejectionReason = 1, reason }),
+		}}).Conditions, v1alpha1.ConditionReady).Message
+		if !strings.Contains(message, want) {
+			t.Errorf("%q: %s", reason, message)
+		}
 	}
 }
 

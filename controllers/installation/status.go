@@ -24,7 +24,7 @@ const (
 	maxReason, maxIdentity = 256, 253
 	// maxNamed is how many servers or sinks a message names.
 	maxNamed = 5
-	// refresh is after how long a status is written in which only has moved what moves on its own.
+	// refresh is after how long a status is written that says nothing else.
 	refresh = 10 * time.Minute
 )
 
@@ -74,27 +74,23 @@ func lost(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) bool
 	return before.Leader != clip(facts.Leader, maxIdentity) && known > 0
 }
 
-// NeedsWrite reports whether a status has to be written in place of the one before it. When sinks were sent events, and since when they
-// wait for some, moves on its own while Keyward is used: that alone is written after 10 minutes.
+// NeedsWrite reports whether a status has to be written in place of the one before it: if it says something else, or every 10 minutes, by
+// which is seen that a manager leads. When sinks were sent events, and since when they wait for some, moves on its own while Keyward is used,
+// and is no reason.
 func NeedsWrite(before, after *v1alpha1.InstallationStatus) bool {
-	if equality.Semantic.DeepEqual(withoutTimes(before, false), withoutTimes(after, false)) {
-		return false
-	}
 	if before.UpdatedAt == nil || after.UpdatedAt.Sub(before.UpdatedAt.Time) >= refresh {
 		return true
 	}
-	return !equality.Semantic.DeepEqual(withoutTimes(before, true), withoutTimes(after, true))
+	return !equality.Semantic.DeepEqual(withoutTimes(before), withoutTimes(after))
 }
 
-// withoutTimes returns a status without updatedAt, and where told so without the times that move on their own.
-func withoutTimes(status *v1alpha1.InstallationStatus, moving bool) *v1alpha1.InstallationStatus {
+// withoutTimes returns a status without the times that move on their own.
+func withoutTimes(status *v1alpha1.InstallationStatus) *v1alpha1.InstallationStatus {
 	without := *status
 	without.UpdatedAt = nil
-	if moving {
-		without.Sinks = slices.Clone(status.Sinks)
-		for i := range without.Sinks {
-			without.Sinks[i].LastDeliveredAt, without.Sinks[i].WaitingSince = nil, nil
-		}
+	without.Sinks = slices.Clone(status.Sinks)
+	for i := range without.Sinks {
+		without.Sinks[i].LastDeliveredAt, without.Sinks[i].WaitingSince = nil, nil
 	}
 	return &without
 }

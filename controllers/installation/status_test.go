@@ -261,7 +261,8 @@ func TestNeedsWrite(t *testing.T) {
 		with  func(*installation.Facts)
 		want  bool
 	}{
-		"nothing has changed":              {time.Hour, func(*installation.Facts) {}, false},
+		"nothing has changed":              {9 * time.Minute, func(*installation.Facts) {}, false},
+		"a leader is there":                {10 * time.Minute, func(*installation.Facts) {}, true},
 		"events were sent":                 {time.Minute, func(f *installation.Facts) { f.Sinks[0].LastDelivered = now }, false},
 		"events wait":                      {time.Minute, func(f *installation.Facts) { f.Sinks[0].WaitingSince = now }, false},
 		"events were sent for ten minutes": {10 * time.Minute, func(f *installation.Facts) { f.Sinks[0].LastDelivered = now }, true},

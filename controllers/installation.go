@@ -32,10 +32,15 @@ func addBillingAndInstallation(mgr ctrl.Manager, sessions *session.Registry, hub
 // addInstallation adds what writes how Keyward is. events and usage send to sinks; nil for none.
 func addInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.Hub, events, usage *sinks.Runner, options Options) error {
 	leader, _, _ := strings.Cut(options.Identity, "_") // from the name of the Pod and its UID
+	var since time.Time                                // only the writer asks, while it leads
 	facts := func(now time.Time) *installation.Facts {
+		if since.IsZero() {
+			since = now
+		}
 		_, absent := sessions.Servers()
 		all := &installation.Facts{
 			Version: version.Get().Version, Leader: leader, Tiers: options.Tiers, Servers: installation.ServersOf(hub.Servers(), absent, now),
+			LeadsSince: since, ForgetServersAfter: options.ForgetServersAfter,
 		}
 		for runner, sends := range map[*sinks.Runner]v1alpha1.SinkContent{events: v1alpha1.SinkEvents, usage: v1alpha1.SinkUsage} {
 			if runner == nil {
@@ -49,6 +54,7 @@ func addInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.
 	}
 	err := mgr.Add(&installation.Writer{
 		Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}, Facts: facts,
+		Opened: hub.Opened(),
 	})
 	if err != nil {
 		return fmt.Errorf("adding the Installation: %w", err)

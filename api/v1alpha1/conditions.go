@@ -212,6 +212,9 @@ const (
 	ReasonServersBehind = "ServersBehind"
 	// ReasonServersGone: validation servers were disconnected without a goodbye, and may go on deciding by what they had.
 	ReasonServersGone = "ServersGone"
+	// ReasonServersLost: validation servers were connected to an earlier leader, and none is to this one: they may go on deciding by what
+	// they had.
+	ReasonServersLost = "ServersLost"
 
 	// ReasonRotated: a new version has replaced an earlier one.
 	ReasonRotated = "Rotated"

@@ -69,7 +69,7 @@ type InstallationStatus struct {
 	// +optional
 	Leader string `json:"leader,omitempty"`
 
-	// updatedAt is when this status was written. While nothing changes it is not written.
+	// updatedAt is when this status was written: when something changed, and at least every 10 minutes while a manager leads.
 	//
 	// +optional
 	UpdatedAt *metav1.Time `json:"updatedAt,omitempty"`

@@ -25,7 +25,7 @@ func (d *Desk) Platform(ctx context.Context) (page.Platform, error) {
 	case err != nil:
 		return page.Platform{}, err
 	}
-	return view.Platform(installation), nil
+	return view.Platform(installation, d.now()), nil
 }
 
 // seesPlatform reports whether the person may see how Keyward itself is. If that is not known, it is not offered.

@@ -13,10 +13,14 @@ import (
 	"github.com/keyward-dev/keyward/console/page"
 )
 
-const unlimited = "unlimited"
+const (
+	unlimited = "unlimited"
+	// stale is how old the status of an Installation may be: a manager that leads writes it every 10 minutes.
+	stale = 25 * time.Minute
+)
 
-// Platform is how Keyward itself is.
-func Platform(of *v1alpha1.Installation) page.Platform {
+// Platform is how Keyward itself is, as of an instant.
+func Platform(of *v1alpha1.Installation, now time.Time) page.Platform {
 	status := &of.Status
 	validators := &status.Validators
 	p := page.Platform{
@@ -25,6 +29,9 @@ func Platform(of *v1alpha1.Installation) page.Platform {
 		Rejecting: widen(validators.Rejecting),
 	}
 	p.State, p.Problem = readiness(status.Conditions, page.State{Text: "All well", Tone: page.Good}, page.State{Text: "Needs attention", Tone: page.Bad})
+	if status.UpdatedAt != nil && now.Sub(status.UpdatedAt.Time) > stale {
+		p.State, p.Problem = page.State{Text: "Not known", Tone: page.Off}, "No manager has written how Keyward is for more than 25 minutes: this is how it was. Look at the Pods of the manager."
+	}
 	for i := range validators.Servers {
 		p.Servers = append(p.Servers, platformServer(&validators.Servers[i]))
 	}
@@ -58,7 +65,7 @@ func platformServer(s *v1alpha1.InstallationServer) page.PlatformServer {
 	}
 	switch {
 	case ptr.Deref(s.Rejected, 0) > 0:
-		row.State, row.Since, row.Reason = page.State{Text: "Rejects", Tone: page.Bad}, instant(s.ConnectedSince), s.RejectionReason
+		row.State, row.Since, row.Reason = page.State{Text: "Rejects", Tone: page.Bad}, time.Time{}, s.RejectionReason
 	case s.BehindSince != nil:
 		row.State, row.Since = page.State{Text: "Behind", Tone: page.Warn}, s.BehindSince.Time
 	case s.DisconnectedSince != nil:

@@ -22,7 +22,7 @@ func TestPlatform(t *testing.T) {
 		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status, Reason: "R", Message: message}}
 	}
 	got := view.Platform(&v1alpha1.Installation{Status: v1alpha1.InstallationStatus{
-		Version: "v0.1.0", Conditions: ready(metav1.ConditionFalse, "siem do not take events"),
+		UpdatedAt: at(4), Version: "v0.1.0", Conditions: ready(metav1.ConditionFalse, "siem do not take events"),
 		Validators: v1alpha1.InstallationValidators{
 			Connected: ptr.To[int32](5), Disconnected: ptr.To[int32](1), Behind: ptr.To[int32](1), Rejecting: ptr.To[int32](1),
 			Servers: []v1alpha1.InstallationServer{
@@ -40,13 +40,13 @@ func TestPlatform(t *testing.T) {
 			{Name: "Free", Default: ptr.To(true), Keys: ptr.To[int32](2), RequestsPerMonth: ptr.To[int64](1000), BytesPerMonth: ptr.To(resource.MustParse("1G")), Overage: v1alpha1.OverageMeter},
 			{Name: "Enterprise", AuditLog: ptr.To(true), Overage: v1alpha1.OverageMeter},
 		},
-	}})
+	}}, at(4).Time)
 	if got.State != (page.State{Text: "Needs attention", Tone: page.Bad}) || got.Problem != "Siem do not take events." || got.Leader != "not known" ||
-		!got.Written.IsZero() || got.Connected != 5 || got.Unlisted != 2 {
+		!got.Written.Equal(at(4).Time) || got.Connected != 5 || got.Unlisted != 2 {
 		t.Errorf("%+v", got)
 	}
 	for i, want := range []page.PlatformServer{
-		{Name: "old", Version: "not known", State: page.State{Text: "Rejects", Tone: page.Bad}, Since: at(1).Time, Groups: "0", Reason: "too new"},
+		{Name: "old", Version: "not known", State: page.State{Text: "Rejects", Tone: page.Bad}, Groups: "0", Reason: "too new"},
 		{Name: "slow", Version: "not known", State: page.State{Text: "Behind", Tone: page.Warn}, Since: at(2).Time},
 		{Name: "gone", Version: "v0.1.0", State: page.State{Text: "Disconnected", Tone: page.Bad}, Since: at(3).Time},
 		{Name: "fine", Version: "not known", State: page.State{Text: "Connected", Tone: page.Good}, Since: at(1).Time},
@@ -71,7 +71,21 @@ func TestPlatform(t *testing.T) {
 			t.Errorf("%+v, want %+v", got.Tiers[i], want)
 		}
 	}
-	if nothing := view.Platform(&v1alpha1.Installation{}); nothing.State.Tone != page.Off || nothing.Version != "not known" {
+	if nothing := view.Platform(&v1alpha1.Installation{}, at(4).Time); nothing.State.Tone != page.Off || nothing.Version != "not known" {
 		t.Errorf("%+v", nothing)
+	}
+}
+
+// TestAnOldPlatform: what was written by a manager that does not lead any more is not shown as well.
+func TestAnOldPlatform(t *testing.T) {
+	written := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	of := &v1alpha1.Installation{Status: v1alpha1.InstallationStatus{UpdatedAt: &metav1.Time{Time: written}, Conditions: []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "R"},
+	}}}
+	for after, tone := range map[time.Duration]page.Tone{25 * time.Minute: page.Good, 25*time.Minute + time.Second: page.Off} {
+		got := view.Platform(of, written.Add(after))
+		if got.State.Tone != tone || (got.Problem == "") != (tone == page.Good) {
+			t.Errorf("after %s: %+v %q", after, got.State, got.Problem)
+		}
 	}
 }

@@ -83,7 +83,7 @@ func sinkProblems() []Reason {
 
 // serverProblems are the reasons for which not every validation server is current.
 func serverProblems() []Reason {
-	return reasons(silent, v1alpha1.ReasonServersRejecting, v1alpha1.ReasonServersBehind, v1alpha1.ReasonServersGone)
+	return reasons(silent, v1alpha1.ReasonServersRejecting, v1alpha1.ReasonServersBehind, v1alpha1.ReasonServersGone, v1alpha1.ReasonServersLost)
 }
 
 func reasons(event string, names ...string) []Reason {

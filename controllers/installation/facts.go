@@ -21,9 +21,12 @@ const behindAfter = 10 * time.Second
 type Facts struct {
 	// Version and Leader are those of the manager that leads.
 	Version, Leader string
-	Tiers           *tier.Catalogue
-	Sinks           []Sink
-	Servers         []Server
+	// LeadsSince is since when it leads, and ForgetServersAfter how long servers are remembered that are not connected; with 0 for ever.
+	LeadsSince         time.Time
+	ForgetServersAfter time.Duration
+	Tiers              *tier.Catalogue
+	Sinks              []Sink
+	Servers            []Server
 }
 
 // Sink is a sink with what it is sent.

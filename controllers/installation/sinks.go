@@ -42,24 +42,32 @@ func sinksOf(before []v1alpha1.InstallationSink, facts []Sink, now time.Time) []
 
 // judge returns whether a sink is ready, and what is to be done if it is not.
 func judge(s *Sink) (ok bool, reason, message string) {
+	positions, patience := "ConfigMaps", "an hour"
+	if s.Sends == v1alpha1.SinkUsage {
+		positions, patience = "BillingOutboxes", "72 hours"
+	}
 	switch {
 	case !s.Started:
 		return false, v1alpha1.ReasonStarting, "nothing is sent until the leader has loaded how far sinks are; if that lasts, look at its log: " +
-			"it may not be allowed to read its ConfigMaps"
+			"it may not be allowed to read its " + positions
 	case !s.FailingSince.IsZero():
-		reason, hint := hintOf(s.Reason)
-		return false, reason, fmt.Sprintf("%s; since %s it takes nothing: %s", clip(s.Message, maxFailure),
-			s.FailingSince.UTC().Format(time.RFC3339), hint)
+		reason, hint := hintOf(s.Reason, patience)
+		idle := ""
+		if s.WaitingSince.IsZero() && s.Reason != sinks.ReasonSecret { // which is looked for without events
+			idle = " (nothing waits, it is tried with the next event)"
+		}
+		return false, reason, fmt.Sprintf("%s; since %s it takes nothing%s: %s", clip(s.Message, maxFailure),
+			s.FailingSince.UTC().Format(time.RFC3339), idle, hint)
 	case s.Refusing > 0:
-		reason, hint := hintOf(sinks.ReasonRefused)
-		return false, reason, fmt.Sprintf("the receiver takes events, and refuses one of %d logs: %s", s.Refusing, hint)
+		reason, hint := hintOf(sinks.ReasonRefused, patience)
+		return false, reason, fmt.Sprintf("the receiver takes events, and refuses one event of each of %d logs: %s", s.Refusing, hint)
 	default:
 		return true, v1alpha1.ReasonDelivering, "the receiver takes what it is sent"
 	}
 }
 
-// hintOf returns the reason of a condition for a failure, and what fixes it.
-func hintOf(failure sinks.Reason) (reason, hint string) {
+// hintOf returns the reason of a condition for a failure, and what fixes it. patience is for how long an event may be refused.
+func hintOf(failure sinks.Reason, patience string) (reason, hint string) {
 	switch failure {
 	case sinks.ReasonAddress:
 		return v1alpha1.ReasonAddressNotAllowed, "add the network of the receiver to allowAddresses of the sink if it is meant"
@@ -72,7 +80,7 @@ func hintOf(failure sinks.Reason) (reason, hint string) {
 	case sinks.ReasonStatus:
 		return v1alpha1.ReasonReceiverUnavailable, "look at the log of the receiver; after 401 or 403 renew what headersFile of the sink has, and after 404 correct its url"
 	case sinks.ReasonRefused:
-		return v1alpha1.ReasonEventsRefused, "look at the log of the receiver for what it does not accept; an event that is refused for an hour is given up"
+		return v1alpha1.ReasonEventsRefused, "look at the log of the receiver for what it does not accept; an event that is refused for " + patience + " is given up"
 	case sinks.ReasonFile:
 		return v1alpha1.ReasonFileUnusable, "mount the file that the sink names, readable for the manager, or make room where it is written"
 	case sinks.ReasonSecret:

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
@@ -22,12 +24,12 @@ const (
 	maxReason, maxIdentity = 256, 253
 	// maxNamed is how many servers or sinks a message names.
 	maxNamed = 5
-	// refresh is after how long a status is written in which only has moved what moves on its own.
+	// refresh is after how long a status is written that says nothing else.
 	refresh = 10 * time.Minute
 )
 
-// StatusOf returns what the Installation says as of an instant. Of what it said before it takes when conditions have changed, and nothing
-// else.
+// StatusOf returns what the Installation says as of an instant. Of what it said before it takes when conditions have changed, and whether
+// an earlier leader knew servers.
 func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) v1alpha1.InstallationStatus {
 	servers := slices.SortedFunc(slices.Values(facts.Servers), compareServers)
 	after := v1alpha1.InstallationStatus{
@@ -39,9 +41,17 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 	sinksOK, sinksReason, sinksMessage := summarizeSinks(after.Sinks)
 	set.Set(v1alpha1.ConditionSinksDelivering, sinksOK, sinksReason, sinksMessage)
 	serversOK, serversReason, serversMessage := summarizeServers(servers)
+	if len(servers) == 0 && lost(before, facts, now) {
+		serversOK, serversReason, serversMessage = false, v1alpha1.ReasonServersLost, "no validation server has connected since the leader changed; "+
+			"those that were connected to an earlier leader may go on deciding by what they had: let them connect, or wait until they are forgotten "+
+			"(--sync-forget-after) if they do not run any more"
+	}
 	set.Set(v1alpha1.ConditionValidatorsCurrent, serversOK, serversReason, serversMessage)
 	switch {
 	case !serversOK:
+		if !sinksOK {
+			serversMessage += "; sinks fail, too"
+		}
 		set.Set(v1alpha1.ConditionReady, false, serversReason, serversMessage)
 	case !sinksOK:
 		set.Set(v1alpha1.ConditionReady, false, sinksReason, sinksMessage)
@@ -52,27 +62,35 @@ func StatusOf(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) 
 	return after
 }
 
-// NeedsWrite reports whether a status has to be written in place of the one before it. When sinks were sent events, and since when they
-// wait for some, moves on its own while Keyward is used: that alone is written after 10 minutes.
-func NeedsWrite(before, after *v1alpha1.InstallationStatus) bool {
-	if equality.Semantic.DeepEqual(withoutTimes(before, false), withoutTimes(after, false)) {
+// lost reports whether there may be servers that an earlier leader knew, of which none has connected since. The leader itself knows of none.
+func lost(before *v1alpha1.InstallationStatus, facts *Facts, now time.Time) bool {
+	if facts.ForgetServersAfter > 0 && now.Sub(facts.LeadsSince) >= facts.ForgetServersAfter {
 		return false
 	}
+	if current := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionValidatorsCurrent); current != nil && current.Reason == v1alpha1.ReasonServersLost {
+		return true
+	}
+	known := ptr.Deref(before.Validators.Connected, 0) + ptr.Deref(before.Validators.Disconnected, 0)
+	return before.Leader != clip(facts.Leader, maxIdentity) && known > 0
+}
+
+// NeedsWrite reports whether a status has to be written in place of the one before it: if it says something else, or every 10 minutes, by
+// which is seen that a manager leads. When sinks were sent events, and since when they wait for some, moves on its own while Keyward is used,
+// and is no reason.
+func NeedsWrite(before, after *v1alpha1.InstallationStatus) bool {
 	if before.UpdatedAt == nil || after.UpdatedAt.Sub(before.UpdatedAt.Time) >= refresh {
 		return true
 	}
-	return !equality.Semantic.DeepEqual(withoutTimes(before, true), withoutTimes(after, true))
+	return !equality.Semantic.DeepEqual(withoutTimes(before), withoutTimes(after))
 }
 
-// withoutTimes returns a status without updatedAt, and where told so without the times that move on their own.
-func withoutTimes(status *v1alpha1.InstallationStatus, moving bool) *v1alpha1.InstallationStatus {
+// withoutTimes returns a status without the times that move on their own.
+func withoutTimes(status *v1alpha1.InstallationStatus) *v1alpha1.InstallationStatus {
 	without := *status
 	without.UpdatedAt = nil
-	if moving {
-		without.Sinks = slices.Clone(status.Sinks)
-		for i := range without.Sinks {
-			without.Sinks[i].LastDeliveredAt, without.Sinks[i].WaitingSince = nil, nil
-		}
+	without.Sinks = slices.Clone(status.Sinks)
+	for i := range without.Sinks {
+		without.Sinks[i].LastDeliveredAt, without.Sinks[i].WaitingSince = nil, nil
 	}
 	return &without
 }
@@ -146,27 +164,50 @@ func serverOf(s *Server) v1alpha1.InstallationServer {
 // summarizeServers returns whether all servers are current, and how that is said. servers are ordered.
 func summarizeServers(servers []Server) (ok bool, reason, message string) {
 	if len(servers) == 0 {
-		return true, v1alpha1.ReasonNoServers, "no validation server is connected; nothing is validated until one is"
+		return true, v1alpha1.ReasonNoServers, "no validation server is connected; servers that were connected to an earlier leader may go on deciding by what they had"
 	}
-	worst, names := servers[0].trouble(), []string{}
+	worst, names, counts := servers[0].trouble(), []string{}, [4]int{}
 	for i := range servers {
+		counts[servers[i].trouble()]++
 		if servers[i].trouble() == worst {
-			names = append(names, servers[i].Name)
+			name := clip(servers[i].Name, maxIdentity)
+			if servers[i].Identity != "" {
+				name += " (" + clip(servers[i].Identity, maxIdentity) + ")"
+			}
+			names = append(names, name)
 		}
 	}
 	switch worst {
 	case 0:
-		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s (%s); update them to the version of the manager",
-			list(names), clip(servers[0].RejectionReason, maxReason))
+		says := ""
+		if why := servers[0].RejectionReason; why != "" {
+			says = fmt.Sprintf(", which says %q", clip(why, maxReason))
+		}
+		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s%s; "+
+			"update them to the version of the manager%s", list(names), says, others(counts, worst))
 	case 1:
-		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf(
-			"validation servers that lack updates, and decide by what they had: %s; look at their logs, and at the network between them and the manager", list(names))
+		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf("validation servers that lack updates, and decide by what they had: %s; "+
+			"look at their logs, and at the network between them and the manager%s", list(names), others(counts, worst))
 	case 2:
 		return false, v1alpha1.ReasonServersGone, fmt.Sprintf("validation servers that were disconnected without a goodbye, and may go on deciding by what they had: %s; "+
 			"let them connect again, or wait until they are forgotten (--sync-forget-after) if they do not run any more", list(names))
 	default:
 		return true, v1alpha1.ReasonServersCurrent, fmt.Sprintf("validation servers that have every update: %d", len(servers))
 	}
+}
+
+// others counts the servers with less trouble than the worst.
+func others(counts [4]int, worst int) string {
+	var of []string
+	for i, what := range []string{"rejecting", "behind", "gone"} {
+		if i > worst && counts[i] > 0 {
+			of = append(of, fmt.Sprintf("%d %s", counts[i], what))
+		}
+	}
+	if len(of) == 0 {
+		return ""
+	}
+	return "; others: " + strings.Join(of, ", ")
 }
 
 // list names the first few.

@@ -82,14 +82,14 @@ func TestConditions(t *testing.T) {
 		"sinks have not begun": {installation.Facts{Sinks: []installation.Sink{sink("siem", func(s *sinks.State) { s.Started = false })}},
 			says{no, v1alpha1.ReasonStarting, "siem"}, says{no, v1alpha1.ReasonStarting, "siem"}, says{yes, v1alpha1.ReasonNoServers, ""}},
 		"a server is gone": {installation.Facts{Servers: []installation.Server{server("a", gone), server("b")}},
-			says{no, v1alpha1.ReasonServersGone, "had: a; let them"}, says{yes, v1alpha1.ReasonNoSinks, ""},
+			says{no, v1alpha1.ReasonServersGone, "had: a (edge/validator); let them"}, says{yes, v1alpha1.ReasonNoSinks, ""},
 			says{no, v1alpha1.ReasonServersGone, "--sync-forget-after"}},
 		"a server is behind, and another gone": {installation.Facts{Servers: []installation.Server{server("b", lags), server("a", gone)}},
-			says{no, v1alpha1.ReasonServersBehind, "had: b; look"}, says{yes, v1alpha1.ReasonNoSinks, ""}, says{no, v1alpha1.ReasonServersBehind, "had: b; look"}},
+			says{no, v1alpha1.ReasonServersBehind, "had: b (edge/validator); look"}, says{yes, v1alpha1.ReasonNoSinks, ""}, says{no, v1alpha1.ReasonServersBehind, "manager; others: 1 gone"}},
 		"rejections come first": {installation.Facts{Servers: []installation.Server{server("c", rejects), server("b", lags), server("a", gone)},
 			Sinks: []installation.Sink{sink("siem", failing(sinks.ReasonStatus, "x"))}},
-			says{no, v1alpha1.ReasonServersRejecting, "refuse what it is for: c ("}, says{no, v1alpha1.ReasonSinksFailing, ""},
-			says{no, v1alpha1.ReasonServersRejecting, "field 99 is of a later release); update them"}},
+			says{no, v1alpha1.ReasonServersRejecting, "others: 1 behind, 1 gone; sinks fail, too"}, says{no, v1alpha1.ReasonSinksFailing, ""},
+			says{no, v1alpha1.ReasonServersRejecting, "c (edge/validator), which says \"field 99 is of a later release\"; update them"}},
 	} {
 		status := statusOf(&test.facts)
 		for kind, want := range map[string]says{
@@ -99,6 +99,34 @@ func TestConditions(t *testing.T) {
 			if got == nil || got.Status != want.status || got.Reason != want.reason || !strings.Contains(got.Message, want.text) {
 				t.Errorf("%s: %s is %+v, want %+v", name, kind, got, want)
 			}
+		}
+		expectKnown(t, status.Conditions)
+	}
+}
+
+// TestAChangeOfLeader: servers that an earlier leader knew are not nobody, until one connects or they are forgotten.
+func TestAChangeOfLeader(t *testing.T) {
+	facts := func(leader string, servers ...installation.Server) *installation.Facts {
+		return &installation.Facts{Leader: leader, LeadsSince: now, ForgetServersAfter: 24 * time.Hour, Servers: servers}
+	}
+	status := statusOf(facts("one", server("a")))
+	for _, step := range []struct {
+		what   string
+		after  time.Duration
+		facts  *installation.Facts
+		reason string
+	}{
+		{"another leader", time.Minute, facts("two"), v1alpha1.ReasonServersLost},
+		{"it looks again", time.Hour, facts("two"), v1alpha1.ReasonServersLost},
+		{"they are forgotten", 24 * time.Hour, facts("two"), v1alpha1.ReasonNoServers},
+		{"a server is back", 24 * time.Hour, facts("two", server("a")), v1alpha1.ReasonServersCurrent},
+		{"it says goodbye", 24 * time.Hour, facts("two"), v1alpha1.ReasonNoServers},
+		{"another leader, without servers before", time.Minute, facts("three"), v1alpha1.ReasonNoServers},
+	} {
+		status = installation.StatusOf(&status, step.facts, now.Add(step.after))
+		got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionValidatorsCurrent)
+		if got.Reason != step.reason || (got.Status == metav1.ConditionFalse) != (step.reason == v1alpha1.ReasonServersLost) {
+			t.Errorf("%s: %+v", step.what, got)
 		}
 		expectKnown(t, status.Conditions)
 	}
@@ -135,6 +163,45 @@ func TestEveryFailureHasAHint(t *testing.T) {
 	refusing := statusOf(&installation.Facts{Sinks: []installation.Sink{sink("siem", func(s *sinks.State) { s.Refusing = 2 })}})
 	if c := refusing.Sinks[0].Conditions[0]; c.Reason != v1alpha1.ReasonEventsRefused || !strings.Contains(c.Message, "2 logs") {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestWhatServersSayIsQuoted: what a server says of itself cannot be taken for what Keyward says.
+func TestWhatServersSayIsQuoted(t *testing.T) {
+	for reason, want := range map[string]string{
+		"x); all is well. (": "which says \"x); all is well. (\"; update", "a\nb": `which says "a\nb"; update`, "": "is for: c (edge/validator); update",
+	} {
+		message := meta.FindStatusCondition(statusOf(&installation.Facts{Servers: []installation.Server{
+			server("c", func(s *installation.Server) { s.Rejected, s.RejectionReason = 1, reason }),
+		}}).Conditions, v1alpha1.ConditionReady).Message
+		if !strings.Contains(message, want) {
+			t.Errorf("%q: %s", reason, message)
+		}
+	}
+}
+
+// TestMessagesOfSinks: what a message says of waiting, of patience and of refusals is so for the sink.
+func TestMessagesOfSinks(t *testing.T) {
+	idle := func(s *sinks.State) { failing(sinks.ReasonStatus, "x")(s); s.WaitingSince = time.Time{} }
+	refusing := func(s *sinks.State) { s.Refusing = 2 }
+	starting := func(s *sinks.State) { s.Started = false }
+	for name, test := range map[string]struct {
+		change func(*sinks.State)
+		sends  v1alpha1.SinkContent
+		want   string
+	}{
+		"nothing waits":              {idle, v1alpha1.SinkEvents, "nothing waits, it is tried with the next event"},
+		"refused events":             {refusing, v1alpha1.SinkEvents, "refused for an hour is given up"},
+		"refused usage":              {refusing, v1alpha1.SinkUsage, "refused for 72 hours is given up"},
+		"refused in two logs":        {refusing, v1alpha1.SinkEvents, "refuses one event of each of 2 logs"},
+		"events that have not begun": {starting, v1alpha1.SinkEvents, "read its ConfigMaps"},
+		"usage that has not begun":   {starting, v1alpha1.SinkUsage, "read its BillingOutboxes"},
+	} {
+		of := sink("siem", test.change)
+		of.Sends = test.sends
+		if c := statusOf(&installation.Facts{Sinks: []installation.Sink{of}}).Sinks[0].Conditions[0]; !strings.Contains(c.Message, test.want) {
+			t.Errorf("%s: %q", name, c.Message)
+		}
 	}
 }
 
@@ -194,7 +261,8 @@ func TestNeedsWrite(t *testing.T) {
 		with  func(*installation.Facts)
 		want  bool
 	}{
-		"nothing has changed":              {time.Hour, func(*installation.Facts) {}, false},
+		"nothing has changed":              {9 * time.Minute, func(*installation.Facts) {}, false},
+		"a leader is there":                {10 * time.Minute, func(*installation.Facts) {}, true},
 		"events were sent":                 {time.Minute, func(f *installation.Facts) { f.Sinks[0].LastDelivered = now }, false},
 		"events wait":                      {time.Minute, func(f *installation.Facts) { f.Sinks[0].WaitingSince = now }, false},
 		"events were sent for ten minutes": {10 * time.Minute, func(f *installation.Facts) { f.Sinks[0].LastDelivered = now }, true},

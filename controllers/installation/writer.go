@@ -30,13 +30,20 @@ type Writer struct {
 	Clock     clock.WithTicker
 	// Facts collects the facts as of an instant. It must not block for long.
 	Facts func(now time.Time) *Facts
+	// Opened is closed when servers can connect. Until then nothing is known of them, and nothing is written.
+	Opened <-chan struct{}
 }
 
 // NeedLeaderElection is true: only the leader knows which servers are connected.
 func (w *Writer) NeedLeaderElection() bool { return true }
 
-// Start looks until the context ends. The first look is an interval after the beginning: servers of an earlier leader have connected by then.
+// Start looks until the context ends. The first look is an interval after servers can connect: those of an earlier leader have by then.
 func (w *Writer) Start(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.Opened:
+	}
 	ticker := w.Clock.NewTicker(Interval)
 	defer ticker.Stop()
 	failing := false

@@ -26,21 +26,22 @@ import (
 
 var _ = Describe("The writer of the Installation", func() {
 	var (
-		w     *testenv.World
-		clock *clocktesting.FakeClock
-		facts *installation.Facts
-		write *installation.Writer
+		w      *testenv.World
+		clock  *clocktesting.FakeClock
+		facts  *installation.Facts
+		write  *installation.Writer
+		opened chan struct{}
 	)
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
-		clock = clocktesting.NewFakeClock(now)
+		clock, opened = clocktesting.NewFakeClock(now), make(chan struct{})
 		facts = &installation.Facts{
 			Version: "v0.1.0", Leader: "keyward-manager-0", Tiers: tier.Builtin(), Servers: []installation.Server{server("a"), server("b", gone)},
 			Sinks: []installation.Sink{sink("siem")},
 		}
 		write = &installation.Writer{
 			Reader: testenv.Admin, Client: testenv.Admin, Namespace: w.Namespace, Clock: clock,
-			Facts: func(time.Time) *installation.Facts { return facts },
+			Facts: func(time.Time) *installation.Facts { return facts }, Opened: opened,
 		}
 	})
 	read := func(ctx context.Context) *v1alpha1.Installation {
@@ -58,14 +59,14 @@ var _ = Describe("The writer of the Installation", func() {
 		Expect(first.Status.Validators.Servers[0].Name).To(Equal("b"))
 		Expect(meta.IsStatusConditionFalse(first.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
 
-		clock.Step(time.Hour)
+		clock.Step(9 * time.Minute)
 		Expect(write.Look(ctx)).To(BeFalse())
 		Expect(read(ctx).ResourceVersion).To(Equal(first.ResourceVersion))
 
 		facts.Servers[1] = server("b")
 		Expect(write.Look(ctx)).To(BeTrue())
 		Expect(meta.IsStatusConditionTrue(read(ctx).Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
-		Expect(read(ctx).Status.UpdatedAt.Time).To(BeTemporally("==", now.Add(time.Hour)))
+		Expect(read(ctx).Status.UpdatedAt.Time).To(BeTemporally("==", now.Add(9*time.Minute)))
 	})
 
 	It("creates it again after it was deleted, and replaces what somebody else has written", func(ctx SpecContext) {
@@ -103,6 +104,8 @@ var _ = Describe("The writer of the Installation", func() {
 		ended := make(chan error, 1)
 		go func() { ended <- write.Start(running) }()
 		Expect(write.NeedLeaderElection()).To(BeTrue())
+		Consistently(clock.HasWaiters, 50*time.Millisecond).Should(BeFalse(), "servers cannot connect yet")
+		close(opened)
 		for range 2 {
 			Eventually(clock.HasWaiters).Should(BeTrue())
 			clock.Step(installation.Interval - time.Second)

@@ -105,7 +105,9 @@ func (w *worker) blocked(record Record) bool {
 func (w *worker) taken(records []Record, rejected int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.took()
+	if rejected < len(records) { // otherwise nothing was taken, and perhaps nobody was asked
+		w.took()
+	}
 	for _, record := range records {
 		if l := w.lanes[record.Log]; l != nil {
 			w.advance(l, record.Sequence)

@@ -88,3 +88,43 @@ func TestSecretRef(t *testing.T) {
 	knows.Store(true)
 	w.arrive(r, 5)
 }
+
+// TestASecretThatIsCreatedLater: a sink that has nothing to send is not shown as failing after what it needs was created.
+func TestASecretThatIsCreatedLater(t *testing.T) {
+	w, r, e := newWorld(t), newReceiver(t), &entry{}
+	sink := w.sink(r, config.Webhook, func(s *config.Sink) {
+		s.SecretFile, s.SecretRef = "", config.SecretRef{Name: "keyward-sinks", Key: "siem"}
+	})
+	to, err := (&sender.Maker{Clock: w.clock, Secrets: e}).New(sink)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.sinks[0] = sinks.Sink{Sink: sink, Sender: to}
+	w.start()
+	state := func() sinks.State { return w.runner.States()[0] }
+	w.Eventually(func() float64 { return w.metric("keyward_sink_failures_total", "secret", sink.Name) }).Should(Equal(1.0))
+	w.during(10*time.Minute, time.Second)
+	w.Expect(state().Reason).To(Equal(sinks.ReasonSecret))
+	e.set(secret)
+	w.during(30*time.Minute, 10*time.Second)
+	w.Expect(state().FailingSince).To(BeZero())
+	w.Expect(state().LastDelivered).To(BeZero(), "nothing was sent")
+}
+
+// rejecting takes records that it sends to nobody.
+type rejecting struct{ requests atomic.Int64 }
+
+func (r *rejecting) Send(_ context.Context, records []sinks.Record) (int, error) {
+	r.requests.Add(1)
+	return len(records), nil
+}
+
+func (*rejecting) Close() {}
+
+// TestNothingIsDeliveredOfWhatIsRejected.
+func TestNothingIsDeliveredOfWhatIsRejected(t *testing.T) {
+	w, r, to := newWorld(t), newReceiver(t), &rejecting{}
+	w.sinks[0] = sinks.Sink{Sink: w.sink(r, config.Webhook, nil), Sender: to}
+	w.logs.append("acme", 1, noon, "a")
+	w.start()
+	w.pass(time.Second, func() bool { return to.requests.Load() > 0 && w.runner.States()[0].WaitingSince.IsZero() })
+	w.Expect(w.runner.States()[0].LastDelivered).To(BeZero())
+}

@@ -13,7 +13,7 @@ type State struct {
 	WaitingSince time.Time
 	// FailingSince is since when the receiver takes nothing; zero if it does, or was not asked.
 	FailingSince time.Time
-	// Reason and Message are why, as when that began or another reason replaced it. Message has no secret, and not the URL.
+	// Reason and Message are why. Message is as when that began or another reason replaced it, or of the last answer. It has no secret, and not the URL.
 	Reason  Reason
 	Message string
 	// Refusing is of how many logs the receiver refuses an event, while it takes others.

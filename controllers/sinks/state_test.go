@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/sinks/config"
 )
 
-// TestStates: a sink says whether it has begun, whether it fails, since when and why, and when it took something. The text of a failure stays
-// while its reason does.
+// TestStates: a sink says whether it has begun, whether it fails, since when and why, and when it took something. The text of a failure is
+// that of the last one.
 func TestStates(t *testing.T) {
 	w, r := newWorld(t), newReceiver(t)
 	name := w.sink(r, config.CloudEvents, nil).Name
@@ -37,7 +37,8 @@ func TestStates(t *testing.T) {
 	w.Expect(failing.LastDelivered).To(BeZero())
 	r.status(http.StatusBadGateway)
 	w.during(time.Hour, time.Minute)
-	w.Expect(state()).To(Equal(failing), "nothing of it moves on its own")
+	failing.Message = "the receiver answers 502 Bad Gateway"
+	w.Expect(state()).To(Equal(failing), "nothing else of it moves")
 
 	r.status(0)
 	w.arrive(r, 3)

@@ -64,10 +64,8 @@ func (w *worker) run(ctx context.Context) {
 		w.persisted = Positions{}
 	}
 	changed := w.source.Changed(ctx)
-	if checker, can := w.sender.(Checker); can {
-		if err := checker.Check(ctx); err != nil && ctx.Err() == nil {
-			w.sleep(ctx, w.failed(err), nil)
-		}
+	if err := w.check(ctx); err != nil && ctx.Err() == nil {
+		w.sleep(ctx, w.failed(err), nil)
 	}
 	for ctx.Err() == nil {
 		more, err := w.round(ctx)
@@ -75,10 +73,40 @@ func (w *worker) run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil:
 			w.sleep(ctx, w.failed(err), nil)
-		case !more:
+		case more:
+		case w.lacksSecret():
+			if err := w.check(ctx); err != nil {
+				w.sleep(ctx, w.failed(err), nil)
+				continue
+			}
+			w.complete()
+		default:
 			w.sleep(ctx, w.idle(), changed)
 		}
 	}
+}
+
+// check asks whether something could be sent, of a sender that knows.
+func (w *worker) check(ctx context.Context) error {
+	if checker, can := w.sender.(Checker); can {
+		return checker.Check(ctx) //nolint:wrapcheck // it is a *Failure
+	}
+	return nil
+}
+
+// lacksSecret reports whether the sink fails for what can be checked without an event.
+func (w *worker) lacksSecret() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reason == ReasonSecret
+}
+
+// complete records that the sink lacks nothing any more. Whether the receiver takes events is not known.
+func (w *worker) complete() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log.Info("Events can be sent", "after", w.clock.Now().Sub(w.failing).String())
+	w.recovered()
 }
 
 // round sends one batch, and reports whether more waits that can be sent at once.
@@ -156,6 +184,9 @@ func (w *worker) failed(err error) time.Duration {
 		w.log.Error(err, "Cannot send events; trying again", "reason", failure.Reason, "pause", pause.String())
 		w.reason, w.message = failure.Reason, failure.Error()
 	}
+	if failure.Reason == ReasonStatus { // the texts of others may have port numbers, which are others each time
+		w.message = failure.Error()
+	}
 	return pause
 }
 
@@ -164,6 +195,11 @@ func (w *worker) took() {
 	if !w.failing.IsZero() {
 		w.log.Info("Events are sent again", "after", w.clock.Now().Sub(w.failing).String())
 	}
-	w.attempts, w.failing, w.reason, w.message, w.refusals = 0, time.Time{}, "", "", 0
-	w.lastTook = w.clock.Now()
+	w.recovered()
+	w.refusals, w.lastTook = 0, w.clock.Now()
+}
+
+// recovered forgets how the sink has failed.
+func (w *worker) recovered() {
+	w.attempts, w.failing, w.reason, w.message = 0, time.Time{}, "", ""
 }

@@ -37,8 +37,19 @@ func TestConsole(t *testing.T) {
 		t.Errorf("GOMEMLIMIT is %d of %d", got, limit)
 	}
 	in := func(name string) string { return map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}[name] }
-	if _, err := options.Parse(c.Args, in, os.Stderr); err != nil {
+	args := slices.Clone(c.Args)
+	for _, e := range c.Env { // as the kubelet does
+		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.namespace" {
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "$("+e.Name+")", "elsewhere")
+			}
+		}
+	}
+	if _, err := options.Parse(args, in, os.Stderr); err != nil {
 		t.Error(err)
+	}
+	if !slices.Contains(args, "--manager-namespace=elsewhere") {
+		t.Error("in another namespace it does not look for the Installation there")
 	}
 	for _, argument := range c.Args {
 		_, path, _ := strings.Cut(argument, "=")

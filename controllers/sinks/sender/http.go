@@ -3,9 +3,6 @@ package sender
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +26,6 @@ const (
 	maxResponse = 64 << 10 // so much is read, so that the connection can be used again
 	maxFile     = 64 << 10 // of a file with secrets or headers
 	maxHeaders  = 16
-	maxErrText  = 300
 )
 
 // poster posts bodies to the URL of a sink.
@@ -64,7 +60,7 @@ func (p *poster) post(ctx context.Context, header http.Header, body []byte) ([]b
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(err, p.url.Hostname())
 	}
 	request.Header = header
 	for name, values := range configured {
@@ -73,7 +69,7 @@ func (p *poster) post(ctx context.Context, header http.Header, body []byte) ([]b
 	request.Header.Set("User-Agent", "keyward-manager")
 	response, err := p.client.Do(request)
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(err, p.url.Hostname())
 	}
 	defer func() { _ = response.Body.Close() }()
 	// A response that does not end is one without a body: the status has said all.
@@ -112,35 +108,6 @@ func retryAfter(text string, now time.Time) time.Duration {
 		return max(at.Sub(now), 0)
 	}
 	return 0
-}
-
-// failed returns the failure of a request without a response. Its text does not have the URL, which may contain a token.
-func failed(err error) *sinks.Failure {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	failure := &sinks.Failure{Reason: sinks.ReasonConnection, Err: err}
-	if text := err.Error(); len(text) > maxErrText {
-		failure.Err = errors.New(strings.ToValidUTF8(text[:maxErrText], "") + "…")
-	}
-	var (
-		forbidden   *egress.ForbiddenError
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		alert       tls.AlertError
-		authority   x509.UnknownAuthorityError
-		timeout     interface{ Timeout() bool }
-	)
-	switch {
-	case errors.As(err, &forbidden):
-		failure.Reason = sinks.ReasonAddress
-	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &authority):
-		failure.Reason = sinks.ReasonTLS
-	case errors.As(err, &timeout) && timeout.Timeout():
-		failure.Reason = sinks.ReasonTimeout
-	}
-	return failure
 }
 
 // ours are headers that a file with headers cannot set: senders set them, or HTTP does.

@@ -11,14 +11,15 @@ func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "
 // Allowlist is the editor of the origins that may present the keys of projects.
 type Allowlist struct {
 	Action, Back string
-	ReadOnly     bool    // the person may look, and check sites
-	Managed      string  // what keeps it as Git has it, such as Flux: it is changed there, with the YAML; empty: nothing does
-	Problem      string  // why the last attempt failed; empty: it did not, or its fields say so
-	Domains      Input   // at most 256 patterns, one a line
-	Projects     Choices // at most 64; none: all
-	Localhost    bool    // origins on localhost are allowed
-	Missing      Choices // what happens to requests without an origin
-	Site         Input   // to check, at most 272 characters
+	ReadOnly     bool     // the person may look, and check sites
+	Managed      string   // what keeps it as Git has it, such as Flux: it is changed there, with the YAML; empty: nothing does
+	Problem      string   // why the last attempt failed; empty: it did not, or its fields say so
+	Domains      Input    // at most 256 patterns, one a line
+	Warnings     []string // of sites that are accepted, and may be more than was meant
+	Projects     Choices  // at most 64; none: all
+	Localhost    bool     // origins on localhost are allowed
+	Missing      Choices  // what happens to requests without an origin
+	Site         Input    // to check, at most 272 characters
 	Verdict      *Verdict
 	Version      string // of what the editor shows, to be sent with it
 	YAML         string // what will be applied; empty: it was not asked for

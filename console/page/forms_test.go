@@ -62,6 +62,13 @@ var exampleAllowlist = Allowlist{
 		"    name: acme\n  projects: [media]\n  domains:\n    - acme.example\n    - \"*.acme.example\"\n    - https://shop.example:8443\n",
 }
 
+func exampleAllowlistShared() Allowlist {
+	page := exampleAllowlist
+	page.Domains.Value = "https://*.github.io"
+	page.Warnings = []string{"https://*.github.io allows sites of strangers, too: <b>whoever hosts one on github.io chooses its name."}
+	return page
+}
+
 func exampleAllowlistViewed() Allowlist {
 	page := exampleAllowlist
 	page.ReadOnly, page.YAML = true, ""

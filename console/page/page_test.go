@@ -69,6 +69,7 @@ func examples() []example {
 		{"projects", "Projects of acme", exampleProjects},
 		{"projects-none", "Projects of acme", Projects{Projects: []Project{{Name: "default", All: true}}}},
 		{"allowlist", "Allowlist shop", exampleAllowlist},
+		{"allowlist-shared", "Allowlist shop", exampleAllowlistShared()},
 		{"allowlist-managed", "Allowlist shop", exampleAllowlistManaged()},
 		{"allowlist-viewed", "Allowlist shop", exampleAllowlistViewed()},
 		{"keys-ordered", "Keys of acme", Keys{Keys: picturedKeys().Keys, Action: "/groups/team/acme", Some: true, Orders: exampleOrders,

@@ -52,6 +52,7 @@ func (s *Sight) Allowlist(group *v1alpha1.Group, list *v1alpha1.DomainAllowlist,
 		editor.Version = entered.Version
 	}
 	editor.Domains = page.Input{Value: strings.Join(shown.Domains, "\n"), Error: problems["domains"]}
+	editor.Warnings = sharedSites(shown.Domains)
 	editor.Projects = page.Choices{Of: named(grant.Projects(group), shown.Projects), Error: problems["projects"]}
 	editor.Localhost = shown.Localhost
 	editor.Missing = page.Choices{Error: problems["missing"], Of: chosen([]page.Choice{
@@ -62,6 +63,22 @@ func (s *Sight) Allowlist(group *v1alpha1.Group, list *v1alpha1.DomainAllowlist,
 		editor.Verdict, editor.Site.Error = Check(shown)
 	}
 	return editor
+}
+
+// shownWarnings is how many warnings a page has.
+const shownWarnings = 5
+
+// sharedSites says which patterns allow sites of strangers, as admission warns who applies them with kubectl.
+func sharedSites(domains []string) (warnings []string) {
+	list := &v1alpha1.DomainAllowlist{}
+	list.Spec.Domains = domains[:min(len(domains), maxDomains)]
+	for _, problem := range grant.SharedDomains(list) {
+		if len(warnings) == shownWarnings {
+			return append(warnings, "There are more such sites.")
+		}
+		warnings = append(warnings, problem.Message+".")
+	}
+	return warnings
 }
 
 // VersionOf identifies what an allowlist allows: what the manager says of it does not count.

@@ -59,6 +59,26 @@ func TestAllowlist(t *testing.T) {
 	}
 }
 
+// TestSharedSites: the editor warns as admission does, of what is stored as of what was entered.
+func TestSharedSites(t *testing.T) {
+	group, list := &v1alpha1.Group{}, &v1alpha1.DomainAllowlist{}
+	list.Spec.Domains = []string{"acme.example", "https://*.github.io"}
+	const strangers = "https://*.github.io allows sites of strangers, too: "
+	if got := sight(role.Admin).Allowlist(group, list, nil, nil).Warnings; len(got) != 1 || !strings.HasPrefix(got[0], strangers) || !strings.HasSuffix(got[0], ".") {
+		t.Errorf("stored: %q", got)
+	}
+	for domains, want := range map[string]int{"": 0, "acme.example": 0, "https://*.github.io": 1} {
+		entered := &EnteredAllowlist{Domains: strings.Fields(domains)}
+		if got := sight(role.Admin).Allowlist(group, list, entered, nil).Warnings; len(got) != want {
+			t.Errorf("%q: %q", domains, got)
+		}
+	}
+	many := &EnteredAllowlist{Domains: slices.Repeat([]string{"https://*.github.io"}, 300)}
+	if got := sight(role.Admin).Allowlist(group, list, many, nil).Warnings; len(got) != 6 || got[5] != "There are more such sites." {
+		t.Errorf("of many: %q", got)
+	}
+}
+
 func TestAllowlistLink(t *testing.T) {
 	if got, want := sight(role.Viewer).AllowlistLink(shop()), (page.Link{Text: "shop", Href: "/groups/acme/acme/allowlists/acme/shop"}); got != want {
 		t.Errorf("%+v", got)

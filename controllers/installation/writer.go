@@ -37,7 +37,8 @@ type Writer struct {
 // NeedLeaderElection is true: only the leader knows which servers are connected.
 func (w *Writer) NeedLeaderElection() bool { return true }
 
-// Start looks until the context ends. The first look is an interval after servers can connect: those of an earlier leader have by then.
+// Start looks until the context ends. The first look is an interval after servers can connect, because those of an earlier leader have by then; or
+// at once if there is no Installation yet, because there was no earlier leader.
 func (w *Writer) Start(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -46,13 +47,20 @@ func (w *Writer) Start(ctx context.Context) error {
 	}
 	ticker := w.Clock.NewTicker(Interval)
 	defer ticker.Stop()
+	first := make(chan struct{})
+	name := client.ObjectKey{Namespace: w.Namespace, Name: v1alpha1.InstallationName}
+	if apierrors.IsNotFound(w.Reader.Get(ctx, name, &v1alpha1.Installation{})) {
+		close(first)
+	}
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
+		case <-first:
 		}
+		first = nil
 		_, err := w.Look(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The Installation does not say how Keyward is; it will be tried again")

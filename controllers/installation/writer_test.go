@@ -106,6 +106,17 @@ var _ = Describe("The writer of the Installation", func() {
 		Expect(write.NeedLeaderElection()).To(BeTrue())
 		Consistently(clock.HasWaiters, 50*time.Millisecond).Should(BeFalse(), "servers cannot connect yet")
 		close(opened)
+		Eventually(looks).Should(Receive(), "there is none yet")
+		Eventually(func() error {
+			return testenv.Admin.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: v1alpha1.InstallationName}, &v1alpha1.Installation{})
+		}).Should(Succeed())
+		stop()
+		Eventually(ended).Should(Receive(BeNil()))
+
+		running, stop = context.WithCancel(ctx) // another one begins to lead
+		clock = clocktesting.NewFakeClock(now)
+		write.Clock = clock
+		go func() { ended <- write.Start(running) }()
 		for range 2 {
 			Eventually(clock.HasWaiters).Should(BeTrue())
 			clock.Step(installation.Interval - time.Second)

@@ -25,7 +25,9 @@ import (
 // Bounds of the effect that rogues may have on the leader and on other tenants.
 const (
 	rogueDelivery = 10 * time.Second
-	rogueMemory   = 16 << 20
+	// rogueMemory is what a garbage collection more or less makes of 70 to 120 MB of resident memory, and far less than what clients without
+	// bounds would take: each message that they send is up to 4 MiB.
+	rogueMemory = 32 << 20
 )
 
 // TestRogues runs two hostile clients of the sync port: one without any right, and one with Groups of its own. Meanwhile

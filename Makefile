@@ -126,6 +126,8 @@ test: bin/devcluster ## Run all tests, as CI does
 	cd hack/release && go test ./...
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e
+	@if command -v chromium >/dev/null || [ "$${KEYWARD_READERS:-}" = all ]; then $(MAKE) --no-print-directory e2e-console; \
+	else echo "no Chromium: the console is not used as people do (hack/install-gateways.sh)"; fi
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
 # them wait most of the time, so they run on two clusters: one for tests of counts, and one for all others. A third one has

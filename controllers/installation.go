@@ -13,21 +13,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/sinks"
-	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/version"
 )
-
-// addBillingAndInstallation adds what sends usage, and then what says how that is, with all else. sent is what sends the logs of Groups; nil
-// if nothing does.
-func addBillingAndInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.Hub, usage *store.Objects, sent *sinks.Runner,
-	options Options,
-) error {
-	billed, err := addBilling(mgr, usage, options)
-	if err != nil {
-		return err
-	}
-	return addInstallation(mgr, sessions, hub, sent, billed, options)
-}
 
 // addInstallation adds what writes how Keyward is. events and usage send to sinks; nil for none.
 func addInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.Hub, events, usage *sinks.Runner, options Options) error {
@@ -37,19 +24,11 @@ func addInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.
 		if since.IsZero() {
 			since = now
 		}
-		_, absent := sessions.Servers()
 		all := &installation.Facts{
-			Version: version.Get().Version, Leader: leader, Tiers: options.Tiers, Servers: installation.ServersOf(hub.Servers(), absent, now),
+			Version: version.Get().Version, Leader: leader, Tiers: options.Tiers, Servers: installation.ServersOf(hub.Servers(), sessions.Absences(), now),
 			LeadsSince: since, ForgetServersAfter: options.ForgetServersAfter,
 		}
-		for runner, sends := range map[*sinks.Runner]v1alpha1.SinkContent{events: v1alpha1.SinkEvents, usage: v1alpha1.SinkUsage} {
-			if runner == nil {
-				continue
-			}
-			for _, state := range runner.States() {
-				all.Sinks = append(all.Sinks, installation.Sink{State: state, Sends: sends})
-			}
-		}
+		all.Sinks = append(sinksOf(events, v1alpha1.SinkEvents), sinksOf(usage, v1alpha1.SinkUsage)...)
 		return all
 	}
 	err := mgr.Add(&installation.Writer{
@@ -60,4 +39,15 @@ func addInstallation(mgr ctrl.Manager, sessions *session.Registry, hub *publish.
 		return fmt.Errorf("adding the Installation: %w", err)
 	}
 	return nil
+}
+
+// sinksOf returns how the sinks of a runner are; none for nil.
+func sinksOf(runner *sinks.Runner, sends v1alpha1.SinkContent) (all []installation.Sink) {
+	if runner == nil {
+		return nil
+	}
+	for _, state := range runner.States() {
+		all = append(all, installation.Sink{State: state, Sends: sends})
+	}
+	return all
 }

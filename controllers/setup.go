@@ -194,7 +194,11 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
-	if err := addBillingAndInstallation(mgr, sessions, hub, counted.objects, sent, options); err != nil {
+	billed, err := addBilling(mgr, counted.objects, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := addInstallation(mgr, sessions, hub, sent, billed, options); err != nil {
 		return nil, err
 	}
 	if err := addUsageAPI(mgr, options.UsageAddress, certificate, counted.hours); err != nil {

@@ -24,7 +24,7 @@ func Platform(of *v1alpha1.Installation, now time.Time) page.Platform {
 	status := &of.Status
 	validators := &status.Validators
 	p := page.Platform{
-		Version: orElse(status.Version, "not known"), Leader: orElse(status.Leader, "not known"), Written: instant(status.UpdatedAt),
+		Version: orElse(status.Version, "not known"), Leader: orElse(status.Leader, "not known"), Written: timeOf(status.UpdatedAt),
 		Connected: widen(validators.Connected), Disconnected: widen(validators.Disconnected), Behind: widen(validators.Behind),
 		Rejecting: widen(validators.Rejecting),
 	}
@@ -65,19 +65,19 @@ func platformServer(s *v1alpha1.InstallationServer) page.PlatformServer {
 	}
 	switch {
 	case ptr.Deref(s.Rejected, 0) > 0:
-		row.State, row.Since, row.Reason = page.State{Text: "Rejects", Tone: page.Bad}, time.Time{}, s.RejectionReason
+		row.State, row.Reason = page.State{Text: "Rejects", Tone: page.Bad}, s.RejectionReason
 	case s.BehindSince != nil:
 		row.State, row.Since = page.State{Text: "Behind", Tone: page.Warn}, s.BehindSince.Time
 	case s.DisconnectedSince != nil:
 		row.State, row.Since = page.State{Text: "Disconnected", Tone: page.Bad}, s.DisconnectedSince.Time
 	default:
-		row.State, row.Since = page.State{Text: "Connected", Tone: page.Good}, instant(s.ConnectedSince)
+		row.State, row.Since = page.State{Text: "Connected", Tone: page.Good}, timeOf(s.ConnectedSince)
 	}
 	return row
 }
 
 func platformSink(s *v1alpha1.InstallationSink) page.PlatformSink {
-	row := page.PlatformSink{Name: s.Name, Kind: s.Type + ", " + strings.ToLower(string(s.Sends)), Delivered: instant(s.LastDeliveredAt), Waiting: instant(s.WaitingSince)}
+	row := page.PlatformSink{Name: s.Name, Kind: s.Type + ", " + strings.ToLower(string(s.Sends)), Delivered: timeOf(s.LastDeliveredAt), Waiting: timeOf(s.WaitingSince)}
 	row.State, row.Problem = readiness(s.Conditions, page.State{Text: "Delivers", Tone: page.Good}, page.State{Text: "Fails", Tone: page.Bad})
 	return row
 }
@@ -114,10 +114,3 @@ func metered(limit string) string {
 }
 
 func widen(n *int32) int64 { return int64(ptr.Deref(n, 0)) }
-
-func instant(t *metav1.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Time
-}

@@ -32,8 +32,7 @@ func BenchmarkLook(b *testing.B) {
 	b.ResetTimer()
 	for b.Loop() {
 		now := clock.RealClock{}.Now()
-		_, absent := sessions.Servers()
-		facts := &installation.Facts{Tiers: tier.Builtin(), Servers: installation.ServersOf(hub.Servers(), absent, now)}
+		facts := &installation.Facts{Tiers: tier.Builtin(), Servers: installation.ServersOf(hub.Servers(), sessions.Absences(), now)}
 		after := installation.StatusOf(&before, facts, now)
 		installation.NeedsWrite(&before, &after)
 		before = after

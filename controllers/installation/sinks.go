@@ -109,8 +109,8 @@ func summarizeSinks(all []v1alpha1.InstallationSink) (ok bool, reason, message s
 	case len(failing) == 0:
 		return true, v1alpha1.ReasonDelivering, fmt.Sprintf("sinks that take what they are sent: %d", len(all))
 	case starting:
-		return false, v1alpha1.ReasonStarting, fmt.Sprintf("%s: nothing is sent until the leader has loaded how far sinks are", list(failing))
+		return false, v1alpha1.ReasonStarting, fmt.Sprintf("%s: nothing is sent until the leader has loaded how far sinks are", list(failing, len(failing)))
 	default:
-		return false, v1alpha1.ReasonSinksFailing, fmt.Sprintf("sinks that do not take everything: %s; status.sinks says why, and what to do", list(failing))
+		return false, v1alpha1.ReasonSinksFailing, fmt.Sprintf("sinks that do not take everything: %s; status.sinks says why, and what to do", list(failing, len(failing)))
 	}
 }

@@ -166,17 +166,19 @@ func summarizeServers(servers []Server) (ok bool, reason, message string) {
 	if len(servers) == 0 {
 		return true, v1alpha1.ReasonNoServers, "no validation server is connected; servers that were connected to an earlier leader may go on deciding by what they had"
 	}
-	worst, names, counts := servers[0].trouble(), []string{}, [4]int{}
+	worst, counts := servers[0].trouble(), [4]int{}
 	for i := range servers {
 		counts[servers[i].trouble()]++
-		if servers[i].trouble() == worst {
-			name := clip(servers[i].Name, maxIdentity)
-			if servers[i].Identity != "" {
-				name += " (" + clip(servers[i].Identity, maxIdentity) + ")"
-			}
-			names = append(names, name)
-		}
 	}
+	var names []string
+	for i := range servers[:min(counts[worst], maxNamed)] {
+		name := clip(servers[i].Name, maxIdentity)
+		if servers[i].Identity != "" {
+			name += " (" + clip(servers[i].Identity, maxIdentity) + ")"
+		}
+		names = append(names, name)
+	}
+	named := list(names, counts[worst])
 	switch worst {
 	case 0:
 		says := ""
@@ -184,13 +186,13 @@ func summarizeServers(servers []Server) (ok bool, reason, message string) {
 			says = fmt.Sprintf(", which says %q", clip(why, maxReason))
 		}
 		return false, v1alpha1.ReasonServersRejecting, fmt.Sprintf("validation servers that cannot use some record, and refuse what it is for: %s%s; "+
-			"update them to the version of the manager%s", list(names), says, others(counts, worst))
+			"update them to the version of the manager%s", named, says, others(counts, worst))
 	case 1:
 		return false, v1alpha1.ReasonServersBehind, fmt.Sprintf("validation servers that lack updates, and decide by what they had: %s; "+
-			"look at their logs, and at the network between them and the manager%s", list(names), others(counts, worst))
+			"look at their logs, and at the network between them and the manager%s", named, others(counts, worst))
 	case 2:
 		return false, v1alpha1.ReasonServersGone, fmt.Sprintf("validation servers that were disconnected without a goodbye, and may go on deciding by what they had: %s; "+
-			"let them connect again, or wait until they are forgotten (--sync-forget-after) if they do not run any more", list(names))
+			"let them connect again, or wait until they are forgotten (--sync-forget-after) if they do not run any more", named)
 	default:
 		return true, v1alpha1.ReasonServersCurrent, fmt.Sprintf("validation servers that have every update: %d", len(servers))
 	}
@@ -210,12 +212,13 @@ func others(counts [4]int, worst int) string {
 	return "; others: " + strings.Join(of, ", ")
 }
 
-// list names the first few.
-func list(names []string) string {
-	if more := len(names) - maxNamed; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), more)
+// list names the first few of so many.
+func list(names []string, of int) string {
+	shown := names[:min(len(names), maxNamed)]
+	if more := of - len(shown); more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), more)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(shown, ", ")
 }
 
 func clip(text string, most int) string {

@@ -148,10 +148,7 @@ func (s *Session) Disconnect(had ...Scope) (as ID, absent bool) {
 	}
 	now := r.clock.Now()
 	if !sameRun {
-		r.runs.add(s.Run, now, max(runsFor, r.forgetAfter))
-		ended := r.runs.known[s.Run]
-		ended.lasting = s.lasting
-		r.runs.known[s.Run] = ended
+		r.runs.add(s.Run, endedRun{at: now, lasting: s.lasting}, max(runsFor, r.forgetAfter))
 	}
 	if another || len(had) == 0 {
 		return ID{}, false
@@ -249,20 +246,18 @@ func (r *Registry) IsConnected(run Run) bool {
 	return false
 }
 
-// Servers returns the sessions of all servers that are connected, and the servers that are absent, in no order. Absent servers that are not
-// kept separately are one, Others.
-func (r *Registry) Servers() (connected []*Session, absent []Absence) {
+// Absences returns the servers that are absent, in no order. Those that are not kept separately are one, Others.
+func (r *Registry) Absences() []Absence {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	connected = slices.AppendSeq(make([]*Session, 0, len(r.sessions)), maps.Keys(r.sessions))
-	absent = make([]Absence, 0, len(r.absent.servers)+1)
+	absent := make([]Absence, 0, len(r.absent.servers)+1)
 	for _, gone := range r.absent.servers {
 		absent = append(absent, Absence{ID: gone.id, Info: gone.info, At: gone.at, ConnectedSince: gone.lasting})
 	}
 	if len(r.absent.others) > 0 {
 		absent = append(absent, Absence{ID: Others(), At: r.absent.othersAt})
 	}
-	return connected, absent
+	return absent
 }
 
 // Count returns how many servers are connected, and how many are absent, each under its own ID. A server counts once, however often it

@@ -32,12 +32,12 @@ func newEndedRuns() endedRuns {
 	return endedRuns{known: map[Run]endedRun{}, all: list.New(), of: map[string]*list.List{}}
 }
 
-// add records that a run was disconnected, and forgets those that were added longer ago than keep. If there are too many still, the oldest of the
+// add records that a run has ended, and forgets those that ended longer ago than keep. If there are too many still, the oldest of the
 // identity is forgotten, or of any if it has none.
-func (e *endedRuns) add(run Run, now time.Time, keep time.Duration) {
+func (e *endedRuns) add(run Run, ended endedRun, keep time.Duration) {
 	e.forget(run)
 	for oldest := e.all.Front(); oldest != nil; oldest = e.all.Front() {
-		if now.Sub(e.known[oldest.Value.(Run)].at) <= keep {
+		if ended.at.Sub(e.known[oldest.Value.(Run)].at) <= keep {
 			break
 		}
 		e.forget(oldest.Value.(Run))
@@ -53,7 +53,8 @@ func (e *endedRuns) add(run Run, now time.Time, keep time.Duration) {
 		own = list.New()
 		e.of[run.Identity] = own
 	}
-	e.known[run] = endedRun{at: now, inAll: e.all.PushBack(run), own: own.PushBack(run)}
+	ended.inAll, ended.own = e.all.PushBack(run), own.PushBack(run)
+	e.known[run] = ended
 }
 
 func (e *endedRuns) forget(run Run) {

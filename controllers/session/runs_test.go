@@ -45,7 +45,7 @@ func TestEndedRuns(t *testing.T) {
 			"add": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "minutes")) * time.Minute)
 				run := drawn()
-				runs.add(run, now, keep)
+				runs.add(run, endedRun{at: now}, keep)
 				without(run)
 				want = slices.DeleteFunc(want, func(e ended) bool { return now.Sub(e.at) > keep })
 				want = append(want, ended{run, now})
@@ -62,7 +62,9 @@ func TestEndedRuns(t *testing.T) {
 // TestTooManyEndedRuns: who has too many loses the own oldest, and who has none displaces the oldest of all.
 func TestTooManyEndedRuns(t *testing.T) {
 	runs := newEndedRuns()
-	add := func(identity string, i int) { runs.add(Run{ID{fmt.Sprint(i), identity}, "one"}, begin, time.Hour) }
+	add := func(identity string, i int) {
+		runs.add(Run{ID{fmt.Sprint(i), identity}, "one"}, endedRun{at: begin}, time.Hour)
+	}
 	for identity := range maxRuns / maxRunsOfOne {
 		for i := range maxRunsOfOne + 5 {
 			add(fmt.Sprint(identity), i)
@@ -83,6 +85,6 @@ func TestTooManyEndedRuns(t *testing.T) {
 func BenchmarkEndedRuns(b *testing.B) {
 	runs := newEndedRuns()
 	for i := range b.N {
-		runs.add(Run{ID{fmt.Sprint(i), "rogue"}, "one"}, begin, time.Hour)
+		runs.add(Run{ID{fmt.Sprint(i), "rogue"}, "one"}, endedRun{at: begin}, time.Hour)
 	}
 }

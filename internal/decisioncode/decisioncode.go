@@ -127,8 +127,8 @@ const (
 	PlaceholderKey     = "{key}" // the name of the ApiKey
 )
 
-// someProject takes the place of a project that is not known.
-const someProject = "the project that the request was for"
+// someProject is a project that is not known, after "the".
+const someProject = "project that the request was for"
 
 // Values are what placeholders stand for. An empty Project is not known; the others have a text.
 type Values struct{ Project, Origin, Group, Method, Key string }
@@ -136,7 +136,7 @@ type Values struct{ Project, Origin, Group, Method, Key string }
 // Explain returns Cause and Hint with the values in place of the placeholders.
 func (c Code) Explain(v Values) (cause, hint string) {
 	if v.Project == "" {
-		v.Project = someProject
+		v.Project = "the " + someProject
 		cause, hint = unnamed.Replace(c.Cause()), unnamed.Replace(c.Hint())
 	} else {
 		cause, hint = c.Cause(), c.Hint()
@@ -147,7 +147,7 @@ func (c Code) Explain(v Values) (cause, hint string) {
 }
 
 // unnamed makes a text of a project without a name.
-var unnamed = strings.NewReplacer("Project "+PlaceholderProject, "The"+someProject[len("the"):], "project "+PlaceholderProject, someProject)
+var unnamed = strings.NewReplacer("Project "+PlaceholderProject, "The "+someProject, "project "+PlaceholderProject, "the "+someProject)
 
 // Allows reports whether the request may pass: with a key, or without one.
 func (c Code) Allows() bool { return c == Allowed || c == Public }

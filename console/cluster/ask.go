@@ -144,7 +144,7 @@ func (d *Desk) OwnRequests(ctx context.Context, query web.ListQuery) (page.OwnRe
 	if err != nil {
 		return page.OwnRequests{}, reading(err)
 	}
-	shown.Named, shown.Next = limited, pathOf(place.Requests, web.ListQuery{Search: query.Search}, next)
+	shown.Named, shown.Next = limited, pathOf(place.Requests, query, next)
 	for i := range found {
 		shown.Requests = append(shown.Requests, view.OwnRequestRow(&found[i]))
 	}

@@ -32,7 +32,7 @@ func (d *Desk) Groups(ctx context.Context, query web.ListQuery) (page.Groups, er
 	if err != nil {
 		return page.Groups{}, reading(err)
 	}
-	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, web.ListQuery{Search: query.Search}, next),
+	shown := page.Groups{Search: page.Input{Value: query.Search}, Action: place.Groups, Named: limited, Next: pathOf(place.Groups, query, next),
 		Asked: place.Requests}
 	if query.After == "" && d.seesPlatform(ctx) {
 		shown.Platform = place.Platform

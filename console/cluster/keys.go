@@ -31,10 +31,13 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	var keys []v1alpha1.ApiKey
 	var next *cursor
 	shown := page.Keys{Orders: orderChoices(cmp.Or(query.Order, byName))}
-	if query.Order == "" || query.Order == byName {
-		keys, next, err = d.keysOf(ctx, group, &listing[v1alpha1.ApiKey]{}, query.Search, from)
-	} else {
-		keys, next, shown.Some, err = d.orderedKeysOf(ctx, group, query, from)
+	switch {
+	case query.Order != "" && query.Order != byName:
+		keys, next, shown.Some, err = d.keysInOrder(ctx, group, query, from)
+	case query.Search != "":
+		keys, next, err = d.keysNamed(ctx, group, query.Search, from)
+	default:
+		keys, next, err = d.part(ctx, group, keysOf(of), from)
 	}
 	if err != nil {
 		return page.Keys{}, reading(err)
@@ -68,31 +71,32 @@ func (d *Desk) offers(ctx context.Context, group *v1alpha1.Group, seen *view.Sig
 	return "", ask, err
 }
 
-// keysOf returns a part of the keys of a Group, as many as of says: those of its namespace, and those of the whole cluster where others may refer to it
-// and the person may list them.
-func (d *Desk) keysOf(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], search string, from cursor) (
-	[]v1alpha1.ApiKey, *cursor, error) {
-	at := place.Group{Namespace: group.Namespace, Name: group.Name}
-	of.options = []client.ListOption{ofGroup(at)}
-	of.into = func() client.ObjectList { return &v1alpha1.ApiKeyList{} }
-	of.item = items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items })
-	of.keep = func(key *v1alpha1.ApiKey) bool {
-		return view.Refers(key.Spec.GroupRef, key.Namespace, at) && matches(key.Name, search)
+// keysOf is a list of the keys of a Group.
+func keysOf(of place.Group) *listing[v1alpha1.ApiKey] {
+	return &listing[v1alpha1.ApiKey]{
+		into: func() client.ObjectList { return &v1alpha1.ApiKeyList{} }, options: []client.ListOption{ofGroup(of)},
+		item: items(func(list *v1alpha1.ApiKeyList) []v1alpha1.ApiKey { return list.Items }),
+		keep: func(key *v1alpha1.ApiKey) bool { return view.Refers(key.Spec.GroupRef, key.Namespace, of) },
 	}
-	part := func(in string) ([]v1alpha1.ApiKey, *cursor, error) {
-		if search != "" && of.each == nil {
-			return d.keysNamed(ctx, at, in, search, from)
-		}
-		here := *of
-		here.in = []string{in}
-		return gather(ctx, d, &here, from)
-	}
+}
+
+// part returns a part of a list of the keys of a Group.
+func (d *Desk) part(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], from cursor) ([]v1alpha1.ApiKey, *cursor, error) {
+	return within(group, from, func(in string) ([]v1alpha1.ApiKey, *cursor, error) {
+		of.in = []string{in}
+		return gather(ctx, d, of, from)
+	})
+}
+
+// within reads keys where those of a Group may be: in the whole cluster where others may refer to it and the person may list them, or else in its
+// namespace.
+func within(group *v1alpha1.Group, from cursor, read func(in string) ([]v1alpha1.ApiKey, *cursor, error)) ([]v1alpha1.ApiKey, *cursor, error) {
 	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
-		return part(group.Namespace)
+		return read(group.Namespace)
 	}
-	keys, next, err := part(everywhere)
+	keys, next, err := read(everywhere)
 	if from == (cursor{}) && apierrors.IsForbidden(err) {
-		return part(group.Namespace)
+		return read(group.Namespace)
 	}
 	return keys, next, err
 }

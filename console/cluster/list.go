@@ -70,8 +70,6 @@ type listing[T any] struct {
 	rows, atOnce int
 	// lookups is how many requests are made; 0 is as for each page.
 	lookups int
-	// each, if it is there, is shown each one that would be kept, and decides whether it is.
-	each func(*T) bool
 	// options are further ones of each request.
 	options []client.ListOption
 	// skips reports whether namespaces that the person may not list are left out.
@@ -105,7 +103,7 @@ func gather[T any](ctx context.Context, d *Desk, of *listing[T], from cursor) (k
 			return nil, nil, err
 		default:
 			for _, item := range of.item(list) {
-				if of.keep(&item) && (of.each == nil || of.each(&item)) {
+				if of.keep(&item) {
 					kept = append(kept, item)
 				}
 			}

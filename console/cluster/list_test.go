@@ -121,9 +121,8 @@ var _ = Describe("Lists", func() {
 			g.Expect(found.Keys).To(HaveLen(2))
 		}).Should(Succeed())
 		for query, want := range map[web.ListQuery]int{{Search: "e"}: 1, {Search: "far"}: 1, {Order: "newest"}: 2, {Order: "newest", Search: "far"}: 1} {
-			found, err := platform.Keys(ctx, acme(w), query)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(found.Keys).To(HaveLen(want), "%+v", query)
+			names, _ := pages(ctx, platform, w, query) // of the names that match, those of the other Groups leave room on a page
+			Expect(names).To(HaveLen(want), "%+v", query)
 		}
 
 		By("listing the Groups of the whole cluster")

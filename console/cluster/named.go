@@ -24,7 +24,12 @@ const (
 )
 
 // keysNamed returns a page of the keys of a Group whose names contain something. The API server cannot search: names are looked at.
-func (d *Desk) keysNamed(ctx context.Context, of place.Group, in, search string, from cursor) (found []v1alpha1.ApiKey, next *cursor, err error) {
+func (d *Desk) keysNamed(ctx context.Context, group *v1alpha1.Group, search string, from cursor) ([]v1alpha1.ApiKey, *cursor, error) {
+	of := place.Group{Namespace: group.Namespace, Name: group.Name}
+	return within(group, from, func(in string) ([]v1alpha1.ApiKey, *cursor, error) { return d.keysNamedIn(ctx, of, in, search, from) })
+}
+
+func (d *Desk) keysNamedIn(ctx context.Context, of place.Group, in, search string, from cursor) (found []v1alpha1.ApiKey, next *cursor, err error) {
 	if from != (cursor{}) && from.Namespace != in {
 		return nil, nil, errors.Join(web.ErrNotFound, errScope)
 	}
@@ -88,10 +93,10 @@ func (d *Desk) keysAt(ctx context.Context, of place.Group, in, from string, name
 		}
 	}
 	err := d.keysSingly(ctx, names, keys)
-	if apierrors.IsForbidden(err) && !listed {
-		err = fromList()
-	} else if apierrors.IsForbidden(err) {
-		err = nil
+	if apierrors.IsForbidden(err) {
+		if err = nil; !listed {
+			err = fromList()
+		}
 	}
 	return slices.DeleteFunc(keys, func(key v1alpha1.ApiKey) bool {
 		return key.Name == "" || !view.Refers(key.Spec.GroupRef, key.Namespace, of)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/console/page"
+	"github.com/keyward-dev/keyward/console/place"
 	"github.com/keyward-dev/keyward/console/web"
 )
 
@@ -75,7 +76,7 @@ type ranked[T any] struct {
 	of T
 }
 
-// add is shown one more.
+// add looks at one more.
 func (f *first[T]) add(of T, at rank) {
 	if f.after != nil && at.compare(*f.after) <= 0 {
 		return
@@ -99,24 +100,29 @@ func (f *first[T]) next() *cursor {
 	return &cursor{After: &f.kept[len(f.kept)-1].rank}
 }
 
-// orderedKeysOf returns a page of the keys of a Group in an order, and whether there were too many to look at all of them.
-func (d *Desk) orderedKeysOf(ctx context.Context, group *v1alpha1.Group, query web.ListQuery, from cursor) (
+// keysInOrder returns a page of the keys of a Group in an order, and whether there were too many to look at all of them.
+func (d *Desk) keysInOrder(ctx context.Context, group *v1alpha1.Group, query web.ListQuery, from cursor) (
 	keys []v1alpha1.ApiKey, next *cursor, some bool, err error) {
 	at := slices.IndexFunc(orders, func(o orderOfKeys) bool { return o.name == query.Order })
 	if at < 0 || from != (cursor{After: from.After}) {
 		return nil, nil, false, web.ErrNotFound
 	}
-	page := &first[v1alpha1.ApiKey]{most: pageSize, after: from.After}
-	many := &listing[v1alpha1.ApiKey]{rows: orderedKeys, atOnce: manyAtOnce, lookups: orderedKeys / manyAtOnce, each: func(key *v1alpha1.ApiKey) bool {
-		page.add(*key, rank{orders[at].at(key), key.Namespace + "/" + key.Name})
+	earliest := &first[v1alpha1.ApiKey]{most: pageSize, after: from.After}
+	all := keysOf(place.Group{Namespace: group.Namespace, Name: group.Name})
+	all.rows, all.atOnce, all.lookups = orderedKeys, manyAtOnce, orderedKeys/manyAtOnce
+	ofGroup := all.keep
+	all.keep = func(key *v1alpha1.ApiKey) bool { // the list keeps none of them
+		if ofGroup(key) && matches(key.Name, query.Search) {
+			earliest.add(*key, rank{orders[at].at(key), key.Namespace + "/" + key.Name})
+		}
 		return false
-	}}
-	_, rest, err := d.keysOf(ctx, group, many, query.Search, cursor{})
+	}
+	_, rest, err := d.part(ctx, group, all, cursor{})
 	if err != nil {
 		return nil, nil, false, err
 	}
-	for _, one := range page.kept {
+	for _, one := range earliest.kept {
 		keys = append(keys, one.of)
 	}
-	return keys, page.next(), rest != nil, nil
+	return keys, earliest.next(), rest != nil, nil
 }

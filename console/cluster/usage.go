@@ -21,8 +21,9 @@ func (d *Desk) Usage(ctx context.Context, of place.Group, month string) (page.Us
 	if err != nil {
 		return page.Usage{}, err
 	}
-	many := &listing[v1alpha1.ApiKey]{rows: manyRows, atOnce: manyAtOnce}
-	keys, next, err := d.keysOf(ctx, group, many, "", cursor{})
+	many := keysOf(of)
+	many.rows, many.atOnce = manyRows, manyAtOnce
+	keys, next, err := d.part(ctx, group, many, cursor{})
 	if err != nil {
 		return page.Usage{}, reading(err)
 	}

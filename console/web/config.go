@@ -89,7 +89,7 @@ type console struct {
 	guard    *csrf.Guard
 	limiter  *signin.Limiter
 	signIns  *signIns
-	turns    *turns
+	turns    *perPerson
 	streams  *streams
 	mux      *http.ServeMux
 	routes   []string
@@ -125,7 +125,7 @@ func New(config Config) (*Pages, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	c := &console{config: config, mux: http.NewServeMux(), turns: newTurns(config.AtOnce)}
+	c := &console{config: config, mux: http.NewServeMux(), turns: newPerPerson(min(mostTurnsOfPerson, (config.AtOnce+1)/2))}
 	var err error
 	c.sessions, err = session.New(session.Config{
 		Ring: config.Ring, Now: config.Now, Revocations: config.Revocations, Reach: config.Reach, Loopback: config.Loopback,

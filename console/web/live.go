@@ -25,20 +25,20 @@ const (
 	reconnectAfter = "retry: 1000\n\n"
 )
 
-// streams counts those that are open, by person.
+// streams counts those that are open.
 type streams struct {
-	open prometheus.Gauge
+	people *perPerson
+	open   prometheus.Gauge
 
 	over context.Context // ends with all of them
 	end  context.CancelFunc
 
 	mu  sync.Mutex
 	all int
-	of  map[string]int
 }
 
 func newStreams(registry prometheus.Registerer) (*streams, error) {
-	s := &streams{of: map[string]int{}, open: prometheus.NewGauge(prometheus.GaugeOpts{
+	s := &streams{people: newPerPerson(mostOfPerson), open: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "keyward_console_streams", Help: "Pages that are kept current at the moment.",
 	})}
 	s.over, s.end = context.WithCancel(context.Background())
@@ -50,21 +50,23 @@ func newStreams(registry prometheus.Registerer) (*streams, error) {
 
 // enter counts a stream of a person until leave is called. It returns false if there are too many.
 func (s *streams) enter(name string) (leave func(), ok bool) {
+	own, ok := s.people.enter(name)
+	if !ok {
+		return nil, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all >= mostStreams || s.of[name] >= mostOfPerson {
+	if s.all >= mostStreams {
+		own()
 		return nil, false
 	}
 	s.all++
-	s.of[name]++
 	s.open.Set(float64(s.all))
 	return func() {
+		own()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.all--
-		if s.of[name]--; s.of[name] == 0 {
-			delete(s.of, name)
-		}
 		s.open.Set(float64(s.all))
 	}, true
 }

@@ -12,31 +12,29 @@ import (
 // meanwhile, no matter how long those take.
 const mostTurnsOfPerson = 16
 
-// turns counts the requests that are being answered, by person.
-type turns struct {
+// perPerson counts what lasts, by person: no more than most of each.
+type perPerson struct {
 	most int
 
 	mu sync.Mutex
 	of map[string]int
 }
 
-func newTurns(atOnce int) *turns {
-	return &turns{most: min(mostTurnsOfPerson, (atOnce+1)/2), of: map[string]int{}}
-}
+func newPerPerson(most int) *perPerson { return &perPerson{most: most, of: map[string]int{}} }
 
-// enter counts a request of a person until leave is called, which does nothing more when it is called again. It returns false if there are too many.
-func (t *turns) enter(name string) (leave func(), ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of[name] >= t.most {
+// enter counts one more of a person until leave is called, which does nothing more when it is called again. It returns false if there are too many.
+func (p *perPerson) enter(name string) (leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[name] >= p.most {
 		return nil, false
 	}
-	t.of[name]++
+	p.of[name]++
 	return sync.OnceFunc(func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.of[name]--; t.of[name] == 0 {
-			delete(t.of, name)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.of[name]--; p.of[name] == 0 {
+			delete(p.of, name)
 		}
 	}), true
 }

@@ -17,8 +17,7 @@ const (
 )
 
 // Compact makes objects of a cache smaller, without changing what they say: decoding leaves slices with more room than they need, and a
-// text of its own for each word, although most keys have the same ones. Of an ApiKey with its Secret
-// it saves 800 of 5,600 bytes.
+// text of its own for each word, although most keys have the same ones. It saves a seventh of an ApiKey with its Secret (BenchmarkHeld).
 type Compact struct {
 	fields SharedFields
 

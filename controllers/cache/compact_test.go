@@ -1,13 +1,17 @@
 package cache_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
 	"pgregory.net/rapid"
 
@@ -128,4 +132,54 @@ func BenchmarkCompact(b *testing.B) {
 	for b.Loop() {
 		compacted(b, c, key)
 	}
+}
+
+// BenchmarkHeld is how many bytes the cache holds of an ApiKey, as the manager leaves it, and of its Secret: as they are decoded, and compact.
+func BenchmarkHeld(b *testing.B) {
+	const pairs = 5000
+	text, err := os.ReadFile("testdata/apikey.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	secret := &corev1.Secret{Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"api-key": make([]byte, 49)}}
+	secret.Namespace, secret.UID, secret.ResourceVersion = "acme", "90630a81-60fa-44f0-93d6-d4f369a18ddc", "327"
+	secret.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelAPIKey: "kvcg03gv50l26jili"}
+	secret.Annotations = map[string]string{
+		v1alpha1.AnnotationAPIKey: "seed-000001", v1alpha1.AnnotationExpiresAt: "2027-02-26T18:09:22Z", v1alpha1.AnnotationMintedAt: "2026-11-28T18:09:22Z",
+		v1alpha1.AnnotationPreview: "kw_…egmd", v1alpha1.AnnotationSeal: strings.Repeat("s", 46), v1alpha1.AnnotationVersion: "1",
+	}
+	secret.OwnerReferences = []metav1.OwnerReference{{APIVersion: "keyward.dev/v1alpha1", Kind: "ApiKey", Name: "seed-000001", UID: secret.UID}}
+	for b.Loop() {
+		for name, transform := range map[string]func(any) (any, error){
+			"B-decoded/pair": func(object any) (any, error) { return object, nil }, "B-compact/pair": new(cache.Compact).Transform,
+		} {
+			held, before := make([]any, 0, 2*pairs), heap()
+			for i := range pairs {
+				key, copied := &v1alpha1.ApiKey{}, &corev1.Secret{}
+				is := strings.ReplaceAll(string(text), "seed-000001", fmt.Sprintf("seed-%06d", i))
+				secret.Name = fmt.Sprintf("seed-%06d", i)
+				encoded, err := secret.Marshal()
+				if err = errors.Join(err, json.Unmarshal([]byte(is), key), copied.Unmarshal(encoded)); err != nil {
+					b.Fatal(err)
+				}
+				for _, object := range []any{key, copied} {
+					if object, err = transform(object); err != nil {
+						b.Fatal(err)
+					}
+					held = append(held, object)
+				}
+			}
+			b.ReportMetric(float64(heap()-before)/pairs, name)
+			runtime.KeepAlive(held)
+		}
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey"
@@ -132,34 +133,10 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, err
 	}
-	config = rest.CopyConfig(config)
-	config.QPS = -1 // the priority and fairness of the API server limits the manager, as any client
-	leaderEvents := &leaseEvents{}
-	lock, err := leaseLock(config, options, leaderEvents)
+	mgr, err := bareManager(config, server, options)
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        Scheme(),
-		Cache:                         cacheOptions(options),
-		NewCache:                      cache.New(options.WatchNamespaces),
-		WebhookServer:                 server,
-		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
-		HealthProbeBindAddress:        options.HealthAddress,
-		PprofBindAddress:              options.PprofAddress,
-		LeaderElection:                options.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       options.Namespace,
-		LeaderElectionReleaseOnCancel: true,
-		RenewDeadline:                 new(renewDeadline),
-		GracefulShutdownTimeout:       new(10 * time.Second),
-
-		LeaderElectionResourceLockInterface: lock,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the manager: %w", err)
-	}
-	leaderEvents.recorder = mgr.GetEventRecorder(eventSource)
 	if err := cache.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
@@ -208,6 +185,39 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		Image: options.SidecarImage, ManagerNamespace: options.Namespace, TrustBundle: options.SidecarTrustBundle,
 	}, options.WatchNamespaces)
 	return mgr, addChecks(mgr)
+}
+
+// bareManager returns a manager in which nothing runs yet but the server of webhooks.
+func bareManager(config *rest.Config, server webhook.Server, options Options) (ctrl.Manager, error) {
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // the priority and fairness of the API server limits the manager, as any client
+	leaderEvents := &leaseEvents{}
+	lock, err := leaseLock(config, options, leaderEvents)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        Scheme(),
+		Cache:                         cacheOptions(options),
+		NewCache:                      cache.New(options.WatchNamespaces),
+		WebhookServer:                 server,
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
+		HealthProbeBindAddress:        options.HealthAddress,
+		PprofBindAddress:              options.PprofAddress,
+		LeaderElection:                options.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       options.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		RenewDeadline:                 new(renewDeadline),
+		GracefulShutdownTimeout:       new(10 * time.Second),
+
+		LeaderElectionResourceLockInterface: lock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	leaderEvents.recorder = mgr.GetEventRecorder(eventSource)
+	return mgr, nil
 }
 
 // CacheOptions returns options with which the cache has only the Secrets, Roles and ConfigMaps of the operator, and drops managedFields, which

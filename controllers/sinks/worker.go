@@ -172,9 +172,9 @@ func (w *worker) failed(err error) time.Duration {
 		}
 		return readPause
 	}
-	failures.WithLabelValues(w.sink.Name, string(failure.Reason)).Inc()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer failures.WithLabelValues(w.sink.Name, string(failure.Reason)).Inc() // last: who sees the count finds what was logged of it
 	w.attempts++
 	pause := w.pause(w.attempts, err)
 	if w.failing.IsZero() {

@@ -30,8 +30,12 @@ func main() {
 
 // run checks a checkout. It fails when a dropped word is found, unless it only counts.
 func run(out io.Writer, dir string, count bool) error {
-	found, err := check(dir, newVocabulary(rules), exceptions)
+	all, err := check(dir, newVocabulary(rules))
 	if err != nil {
+		return err
+	}
+	found := slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return isExcepted(f, exceptions) })
+	if err := needed(exceptions, all); dir == "." && err != nil {
 		return err
 	}
 	if !count {
@@ -66,8 +70,22 @@ func summarize(out io.Writer, title string, found []finding, kind func(finding) 
 	fmt.Fprintln(out)
 }
 
+// needed keeps the list of exceptions short: each has a reason, and at least one finding needs it.
+func needed(exceptions []exception, found []finding) error {
+	var problems []error
+	for _, e := range exceptions {
+		if !slices.ContainsFunc(found, e.applies) {
+			problems = append(problems, fmt.Errorf("no finding needs the exception %+v: remove it from hack/words/exceptions.go", e))
+		}
+		if e.why == "" {
+			problems = append(problems, fmt.Errorf("the exception %+v has no reason", e))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // check reads all files of a checkout that git tracks, and those that it would.
-func check(dir string, v *vocabulary, exceptions []exception) ([]finding, error) {
+func check(dir string, v *vocabulary) ([]finding, error) {
 	files, err := list(dir)
 	if err != nil {
 		return nil, err
@@ -85,7 +103,7 @@ func check(dir string, v *vocabulary, exceptions []exception) ([]finding, error)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, slices.DeleteFunc(more, func(f finding) bool { return isExcepted(f, exceptions) })...)
+		found = append(found, more...)
 	}
 	return found, nil
 }

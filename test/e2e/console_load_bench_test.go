@@ -56,7 +56,7 @@ func BenchmarkConsole(b *testing.B) {
 	m.stop(patience)
 	names := w.seed("seed", consoleKeys)
 	w.joinAll(role.Admin)
-	c := w.startConsole(b, "GOMAXPROCS=1", "GOMEMLIMIT=115MiB") // the limit as it is deployed
+	c := w.startConsole(b, "GOMAXPROCS=1", "GOMEMLIMIT=98MiB") // the limit as it is deployed
 	l := &consoleRun{world: w, console: c, took: map[string][]time.Duration{}, alone: map[string][]time.Duration{}, direct: map[string][]time.Duration{}}
 	for i := range consolePeople {
 		v := w.visit(c, i)

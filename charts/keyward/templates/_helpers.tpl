@@ -33,13 +33,17 @@ keyward.dev/validator: {{ . | quote }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
 {{- end }}
 
-{{/* Nine tenths of a container's memory limit, so that garbage is collected before the container is killed. */}}
+{{/*
+Nine tenths of a container's memory limit, so that garbage is collected before the container is killed. Of a small limit it is 30 MiB less, since a
+program itself takes as much, and at least half.
+*/}}
 {{- define "keyward.goMemLimit" -}}
 {{- $text := . | toString -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
 {{- $units := dict "" 0.00000095367431640625 "k" 0.00095367431640625 "M" 0.95367431640625 "G" 953.67431640625 "Ki" 0.0009765625 "Mi" 1.0 "Gi" 1024.0 -}}
 {{- if not (hasKey $units $unit) }}{{ fail (printf "resources.limits.memory: %s: write it with Mi or Gi" $text) }}{{ end -}}
-{{- $mebibytes := floor (mulf (trimSuffix $unit $text | float64) (get $units $unit) 0.9) | int64 -}}
+{{- $limit := mulf (trimSuffix $unit $text | float64) (get $units $unit) -}}
+{{- $mebibytes := floor (minf (mulf $limit 0.9) (maxf (subf $limit 30.0) (mulf $limit 0.5))) | int64 -}}
 {{- if lt $mebibytes 10 }}{{ fail (printf "resources.limits.memory: %s is too little; write at least 12Mi" $text) }}{{ end -}}
 {{- printf "%dMiB" $mebibytes -}}
 {{- end }}

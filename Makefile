@@ -112,10 +112,14 @@ test e2e test-chart test-gitops test-gatewaykits test-node: export GOFLAGS := $(
 
 # Tests that have thousands of clients, and measure what they cost: with the race detector they would measure that.
 MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut|SlowSenders)$$
+# Most packages wait for an API server most of the time, so there are more of them than processors.
+JOBS := $(shell n=$$(getconf _NPROCESSORS_ONLN || echo 4); [ "$$n" -gt 4 ] || n=4; echo $$n)
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m -skip '$(MEASURED)' $$(go list ./... | grep -v '/test/e2e$$')
+	@# The race detector waits a second before each program ends, in case a race is still to come.
+	KUBEBUILDER_ASSETS=$(BIN)/envtest GORACE=atexit_sleep_ms=100 go test $(RACE) -p $(JOBS) -timeout 20m -skip '$(MEASURED)' \
+		$$(go list ./... | grep -v '/test/e2e$$')
 	go test -timeout 10m -run '$(MEASURED)' ./server ./webhook/admissionserver
 	@# Many random histories take one processor, and what is exhaustive in routing has no time for the race detector.
 	go test ./internal/lifecycle -rapid.checks=2000 & deep=$$!; failed=0; go test ./internal/routing || failed=$$?; \
@@ -130,15 +134,17 @@ test: bin/devcluster ## Run all tests, as CI does
 	else echo "no Chromium: the console is not used as people do (hack/install-gateways.sh)"; fi
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
-# them wait most of the time, so they run on two clusters: one for tests of counts, and one for all others. A third one has
-# two processors so busy that keys end seconds late. Browsers, which use the console, are a target of their own.
-COUNTED := Quota|Usage|Bytes|RateLimit
+# them wait most of the time, so they run on two clusters, each for about as long: one for tests of counts, of what is killed, and of
+# releases that differ, and one for all others. What searches all that a run has left is on both. A third cluster has two processors so
+# busy that keys end seconds late. Browsers, which use the console, are a target of their own.
+FIRST := Quota|Use$$|Usage|Bytes|RateLimit|Killed|Skew
+WHOLE := EventsHaveNo|PlaintextIs
 BROWSED := ^TestConsole$$
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
-	go test $(RACE) -count=1 -timeout 30m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 40m -skip '$(COUNTED)|$(BROWSED)' ./test/e2e || failed=$$?; \
-	wait $$counted || failed=$$?; exit $$failed
+	go test $(RACE) -count=1 -timeout 30m -run '$(FIRST)|$(WHOLE)' ./test/e2e & first=$$!; failed=0; \
+	go test $(RACE) -count=1 -timeout 40m -skip '$(FIRST)|$(BROWSED)' ./test/e2e || failed=$$?; \
+	wait $$first || failed=$$?; exit $$failed
 
 .PHONY: e2e-console
 e2e-console: bin/devcluster ## Use the console in Chromium as people do, on the running product

@@ -33,7 +33,7 @@ func TestConsole(t *testing.T) {
 		t.Error("each replica knows only the sessions that were ended at it")
 	}
 	c := pod.Containers[0]
-	if got, limit := goLimit(t, c.Env), c.Resources.Limits.Memory().Value(); got < limit*85/100 || got > limit*92/100 {
+	if got, limit := goLimit(t, c.Env), c.Resources.Limits.Memory().Value(); got < limit*70/100 || got > limit-28<<20 {
 		t.Errorf("GOMEMLIMIT is %d of %d", got, limit)
 	}
 	in := func(name string) string { return map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}[name] }

@@ -111,7 +111,7 @@ test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 test e2e test-chart test-gitops test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
 
 # Tests that have thousands of clients, and measure what they cost: with the race detector they would measure that.
-MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut|SlowSenders)$$
+MEASURED := ^Test(UnfinishedHeads|SlowClients|UnfinishedRequestsHoldLittle|ResetsAreBounded|RequestsThatNeverEndKeepNobodyOut|SlowSenders|UnreadResponses|ManyConnections)$$
 # Most packages wait for an API server most of the time, so there are more of them than processors.
 JOBS := $(shell n=$$(getconf _NPROCESSORS_ONLN || echo 4); [ "$$n" -gt 4 ] || n=4; echo $$n)
 .PHONY: test

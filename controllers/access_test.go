@@ -100,6 +100,21 @@ func people(ctx context.Context, w *testenv.World) map[string]client.Client {
 		bind(ctx, w, w.Namespace+":"+who, names...)
 		clients[who], _ = testenv.AsUser(w.Namespace + ":" + who)
 	}
+	for who, may := range map[string][2]string{
+		"view": {"get", "groups"}, "edit": {"create", "domainallowlists"}, "admin": {"create", "apikeys"},
+		"keyward-group-owner": {"update", "groups"}, "keyward-platform": {v1alpha1.VerbManage, "groups"},
+	} {
+		Eventually(func(g Gomega) { // the API server reads its Roles from a cache
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: w.Namespace + ":" + who, Groups: []string{"system:authenticated"},
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Verb: may[0], Resource: may[1], Namespace: w.Namespace,
+				},
+			}}
+			g.Expect(testenv.Admin.Create(ctx, review)).To(Succeed())
+			g.Expect(review.Status.Allowed).To(BeTrue(), who)
+		}).Should(Succeed())
+	}
 	return clients
 }
 

@@ -115,7 +115,10 @@ var _ = Describe("A key that signs URLs", func() {
 			testenv.Ready(g, k)
 			g.Expect(k.Status.Versions[0].URLSecret + k.Status.Versions[1].URLSecret).To(BeEmpty())
 		})
-		Expect(secrets()).To(Equal([][]byte{nil, nil}))
+		Eventually(func() [][]byte {
+			follow()
+			return secrets()
+		}).Should(Equal([][]byte{nil, nil}))
 
 		By("it signs again, with what is still known")
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.SignedURLs = ptr.To(true) })

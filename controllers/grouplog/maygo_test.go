@@ -30,7 +30,8 @@ var _ = Describe("What is deleted", func() {
 	// deletedKey returns an ApiKey as the cache has it, that was minted and deleted, and is refused by every validation server.
 	deletedKey := func(ctx context.Context) *v1alpha1.ApiKey {
 		GinkgoHelper()
-		w.CreateKey(ctx)
+		created := w.CreateKey(ctx)
+		w.Clock.Step(max(0, created.CreationTimestamp.Sub(w.Clock.Now()))) // nothing is minted before it is created
 		key := w.ReconcileUntil(ctx, "web", active)
 		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 		cached(ctx, key)

@@ -169,6 +169,7 @@ var _ = Describe("KeyRequest", func() {
 
 	It("says the same of every Group that accepts none", func(ctx SpecContext) {
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Requests = v1alpha1.RequestsOff })
+		cached(ctx, client.ObjectKeyFromObject(group), &v1alpha1.Group{}, &v1alpha1.Group{})
 		off := ask(ctx, "off")
 		message := func(name string) string {
 			r := until(ctx, name, And(state(v1alpha1.KeyRequestPending), because(v1alpha1.ReasonGroupNotFound)))

@@ -99,6 +99,7 @@ func TestASecretThatIsCreatedLater(t *testing.T) {
 	to, err := (&sender.Maker{Clock: w.clock, Secrets: e}).New(sink)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.sinks[0] = sinks.Sink{Sink: sink, Sender: to}
+	w.calm = true
 	w.start()
 	state := func() sinks.State { return w.runner.States()[0] }
 	w.Eventually(func() float64 { return w.metric("keyward_sink_failures_total", "secret", sink.Name) }).Should(Equal(1.0))

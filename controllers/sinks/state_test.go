@@ -21,6 +21,7 @@ func TestStates(t *testing.T) {
 
 	w.logs.append("acme", 3, noon, "a")
 	r.status(http.StatusServiceUnavailable)
+	w.calm = true
 	w.start()
 	state := func() sinks.State {
 		if states := w.runner.States(); len(states) == 1 {

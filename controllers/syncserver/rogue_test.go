@@ -44,6 +44,7 @@ var _ = Describe("A rogue at the sync port", func() {
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
 		w.CreateGroup(ctx)
+		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/acme"))
 		tokens.Store(0)
 		rights.Store(0)
 		tracker, clk = usage.NewTracker(clock.RealClock{}, testenv.Sessions), clocktesting.NewFakeClock(time.Now())
@@ -138,7 +139,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		opened := open(ctx, as(ctx, "stranger", "rogue", "")) // it reads nothing
 		Expect(opened.Uses(1)).To(Succeed())
 		before := time.Now()
-		minted := mintedWithin(ctx, w, 10*time.Second)
+		minted := mintedWithin(ctx, w, 30*time.Second)
 		AddReportEntry("delivered after", time.Since(before).String())
 		Expect(minted.Status.Enforcement.WaitingFor).To(BeEmpty())
 		Expect(minted.Status.Enforcement.Disconnected).To(BeEmpty())
@@ -157,7 +158,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		for range 25 {
 			Expect(stream.Uses(4000)).To(Succeed())
 		}
-		key := mintedWithin(ctx, w, 10*time.Second)
+		key := mintedWithin(ctx, w, 30*time.Second)
 		others := w.VersionUses(key, 0)
 		Expect(stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Versions{Versions: others}})).To(Succeed())
 		Expect(stream.Ack(1 << 50)).To(Succeed()) // this ends the stream, after everything before it was received
@@ -235,6 +236,7 @@ var _ = Describe("A rogue at the sync port", func() {
 			Expect(stream.CatchUp()).To(Succeed())
 			Expect(testenv.Admin.Delete(ctx, binding)).To(Succeed())
 			Eventually(func() bool { return may(ctx, w, serviceAccount, "acme") }).Should(BeFalse())
+			Eventually(clk.Waiters).Should(BeNumerically(">=", 3), "age, heartbeat and review of the stream")
 			clk.Step(time.Minute)
 			var taken []string
 			Eventually(func(g Gomega) {
@@ -244,7 +246,7 @@ var _ = Describe("A rogue at the sync port", func() {
 				g.Expect(taken).NotTo(BeEmpty())
 			}).Should(Succeed())
 			Expect(taken).To(Equal([]string{w.Namespace + "/acme"}))
-			key := mintedWithin(ctx, w, 10*time.Second)
+			key := mintedWithin(ctx, w, 30*time.Second)
 			Expect(*key.Status.Enforcement.Servers).To(BeZero())
 			Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 			waitUntilDeleted(ctx, w, key)

@@ -27,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/hack/ports"
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
@@ -47,10 +48,8 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	Expect(err).NotTo(HaveOccurred())
 
-	free, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	Expect(err).NotTo(HaveOccurred())
-	address := free.Addr().String()
-	Expect(free.Close()).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
@@ -66,6 +65,13 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 		stop()
 		Eventually(stopped).Should(Receive(BeNil()))
 	})
+	Eventually(func() error {
+		connection, err := (&net.Dialer{}).DialContext(running, "tcp", address)
+		if err == nil {
+			err = connection.Close()
+		}
+		return err
+	}).Should(Succeed(), "it listens")
 	pool, err := cert.NewPoolFromBytes(certPEM)
 	Expect(err).NotTo(HaveOccurred())
 	return &rogue.Client{Address: address, TLS: credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost",
@@ -85,6 +91,7 @@ var _ = Describe("Sync", func() {
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
 		w.CreateGroup(ctx)
+		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/acme"))
 		sync = serveSync()
 		Expect(testenv.Admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "validator"}})).To(Succeed())

@@ -162,6 +162,11 @@ func (w *World) CreateGroup(ctx context.Context, change ...func(*v1alpha1.Group)
 		f(g)
 	}
 	Expect(Admin.Create(ctx, g)).To(Succeed())
+	Eventually(func(in Gomega) { // what is created next is admitted by what the manager has seen
+		seen := &v1alpha1.Group{}
+		in.Expect(Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(g), seen)).To(Succeed())
+		in.Expect(seen.UID).To(Equal(g.UID))
+	}).WithPolling(time.Millisecond).Should(Succeed())
 	return g
 }
 

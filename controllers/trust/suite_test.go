@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/trust"
 )
@@ -48,6 +49,9 @@ func newNamespace(ctx context.Context, labels map[string]string) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "trust-", Labels: labels}}
 	Expect(testenv.Admin.Create(ctx, namespace)).To(Succeed())
+	Eventually(func() error { // one that the manager has not seen asks for nothing
+		return testenv.Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(namespace), cache.NamespaceMetadata())
+	}).WithPolling(time.Millisecond).Should(Succeed())
 	return namespace.Name
 }
 

@@ -213,8 +213,8 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// TestConnections: the connections of one address are limited, and a client that has few keeps them.
-func TestConnections(t *testing.T) {
+// TestManyConnections: the connections of one address are limited, and a client that has few keeps them.
+func TestManyConnections(t *testing.T) {
 	p := open(t, func(http.ResponseWriter, *http.Request) {})
 	ours := p.client(t, theirs, 10*time.Second)
 	if err := p.ask(ours, 2000); err != nil {

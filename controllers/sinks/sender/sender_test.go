@@ -247,7 +247,8 @@ func TestCloudEvents(t *testing.T) {
 // TestAnswers: what each response means.
 func TestAnswers(t *testing.T) {
 	r := newReceiver(t)
-	to := newSender(t, r.sink(t, config.OTLP, func(s *config.Sink) { s.Timeout = time.Second }))
+	patient := newSender(t, r.sink(t, config.OTLP, func(s *config.Sink) { s.Timeout = time.Minute }))
+	hasty := newSender(t, r.sink(t, config.OTLP, func(s *config.Sink) { s.Timeout = time.Second }))
 	release := make(chan struct{})
 	defer close(release)
 	status := func(code int, header ...string) http.HandlerFunc {
@@ -305,6 +306,10 @@ func TestAnswers(t *testing.T) {
 			r.answer = test.answer
 			before := len(r.requests)
 			r.mu.Unlock()
+			to := patient
+			if test.reason == sinks.ReasonTimeout {
+				to = hasty
+			}
 			_, err := to.Send(t.Context(), []sinks.Record{example})
 			if test.reason == "" {
 				if err != nil {

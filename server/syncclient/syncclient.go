@@ -234,6 +234,9 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 	phase, stopping, drained := phaseRunning, ctx.Done(), last.Done() // a channel is nil once the phase is past it
 	for {
 		err := error(nil)
+		if phase == phaseGoodbye { // nothing may be sent any more: it would cancel the stream, with what the manager has not read yet
+			return accepted, farewell(responses, ended)
+		}
 		select {
 		case response := <-responses:
 			if !accepted {
@@ -265,15 +268,26 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 			c.quota.Close()
 			err = r.last()
 		case <-drained:
-			phase, stopping, drained = phaseGoodbye, nil, nil
+			phase = phaseGoodbye
 			err = stream.CloseSend()
 		}
 		if err == nil && phase == phaseDraining && c.quota.Reported() {
-			phase, drained = phaseGoodbye, nil
+			phase = phaseGoodbye
 			err = stream.CloseSend()
 		}
 		if err != nil {
 			return accepted, err
+		}
+	}
+}
+
+// farewell waits until the manager has read everything, and ends the stream. Its responses no longer matter.
+func farewell(responses <-chan *syncv1.SyncResponse, ended <-chan error) error {
+	for {
+		select {
+		case <-responses:
+		case err := <-ended:
+			return err
 		}
 	}
 }

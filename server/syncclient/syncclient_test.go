@@ -129,7 +129,7 @@ func TestUses(t *testing.T) {
 				}
 				complete = report.GetThroughMs() > 0
 			case <-deadline:
-				t.Fatal("nothing was reported")
+				t.Fatalf("not reported: use %t, count %t, complete %t", found, counted, complete)
 			}
 		}
 	}
@@ -145,6 +145,32 @@ func TestUses(t *testing.T) {
 	r.use(digest)
 	r.stop()
 	reported(stream, 2)
+}
+
+// TestGoodbye: a server that is stopping stays until the manager has read what it reported, however slowly that reads.
+func TestGoodbye(t *testing.T) {
+	m := fakemanager.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	for revision := range 40 { // their acknowledgements are more than the manager takes before somebody asks for them
+		stream.Update(&syncv1.Update{Revision: uint64(revision + 1), Groups: []*syncv1.Group{acme()}})
+	}
+	eventually(t, "the last update", func() bool { return r.store.Revision() == 40 })
+	r.use(keyformat.DigestOf("last"))
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); r.stop() }()
+	select {
+	case <-stopped:
+		t.Fatal("it has not waited")
+	case <-time.After(300 * time.Millisecond): // 30 intervals
+	}
+	for revision := range 40 {
+		stream.Acked(uint64(revision + 1))
+	}
+	<-stopped
+	if err := stream.Goodbye(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 func TestStream(t *testing.T) {

@@ -128,15 +128,26 @@ func (m *Manager) Next() *Stream {
 // Send sends an update and waits until it is acknowledged.
 func (s *Stream) Send(update *syncv1.Update) {
 	s.t.Helper()
+	s.Update(update)
+	s.Acked(update.GetRevision())
+}
+
+// Update sends an update. A manager whose test has 16 acknowledgements to wait for reads nothing more.
+func (s *Stream) Update(update *syncv1.Update) {
 	s.Respond(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Update{Update: update}})
+}
+
+// Acked waits until the revision is acknowledged.
+func (s *Stream) Acked(revision uint64) {
+	s.t.Helper()
 	select {
 	case request := <-s.requests:
-		if got := request.GetAck().GetRevision(); got != update.GetRevision() {
-			s.t.Fatalf("revision %d acknowledged, want %d", got, update.GetRevision())
+		if got := request.GetAck().GetRevision(); got != revision {
+			s.t.Fatalf("revision %d acknowledged, want %d", got, revision)
 		}
 		s.Rejections = request.GetAck().GetRejections()
 	case <-time.After(timeout):
-		s.t.Fatalf("revision %d was not acknowledged", update.GetRevision())
+		s.t.Fatalf("revision %d was not acknowledged", revision)
 	}
 }
 

@@ -30,10 +30,15 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	}
 	var keys []v1alpha1.ApiKey
 	var next *cursor
+	order := orderNamed(query.Order)
+	if order == nil { // also of a link with an order that there is not, or no longer
+		query.Order = ""
+	}
 	shown := page.Keys{Orders: orderChoices(cmp.Or(query.Order, byName))}
 	switch {
-	case query.Order != "" && query.Order != byName:
-		keys, next, shown.Some, err = d.keysInOrder(ctx, group, query, from)
+	case !canMatch(query.Search):
+	case order != nil:
+		keys, next, shown.Some, err = d.keysInOrder(ctx, group, order, query.Search, from)
 	case query.Search != "":
 		keys, next, err = d.keysNamed(ctx, group, query.Search, from)
 	default:

@@ -78,9 +78,9 @@ type Desk interface {
 
 // ListQuery chooses one page of a list.
 type ListQuery struct {
-	Search string // part of a name; at most 253 characters
+	Search string // part of a name; of what no name can contain, nothing is found
 	After  string // the opaque Next of the page before; at most 4,096 characters
-	Order  string // of keys, one of the Orders of the page; empty is by name
+	Order  string // of keys, one of the Orders of the page; by name if it is none of them
 }
 
 // LogQuery chooses one page of a log.

@@ -74,7 +74,8 @@ func (d desk) Platform(context.Context) (page.Platform, error) {
 }
 
 func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page.Keys, error) {
-	return page.Keys{Create: of.Of("new-key"), Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
+	orders := page.Choices{Of: []page.Choice{{Value: "name", Text: "Name"}, {Value: "newest", Text: "Newest", Chosen: query.Order == "newest"}}}
+	return page.Keys{Create: of.Of("new-key"), Orders: orders, Next: of.Of() + "?after=x", Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
 }
 
 func (d desk) Key(context.Context, place.Key) (page.KeyDetail, error) {

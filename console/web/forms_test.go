@@ -254,6 +254,7 @@ func TestQueries(t *testing.T) {
 	}{
 		{acme.Of() + "?search=shop&after=x", 200, "checkout of acmeshopx"},
 		{acme.Of() + "?search=" + strings.Repeat("a", 254), 422, "At most 253 characters."},
+		{acme.Of() + "?search=%00&order=newest", 422, "It has characters that cannot be shown."},
 		{acme.Of() + "?after=" + strings.Repeat("a", 4097), 422, "This page of the list does not exist."},
 		{acme.Of("usage") + "?month=2026-03", 200, "Month 2026-03"},
 		{acme.Of("usage") + "?month=2026-3", 422, "Write a month as 2026-03."},
@@ -283,4 +284,19 @@ func TestQueries(t *testing.T) {
 	} {
 		want(t, b.get(one.path), one.status, "<!doctype html>", one.says)
 	}
+}
+
+// TestASearchThatCannotBeOne keeps what was searched for, the order and the buttons, and shows no keys.
+func TestASearchThatCannotBeOne(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	long := strings.Repeat("a", 254)
+	for search, shown := range map[string]string{"shop%00": "shop\uFFFD", long: long, "a%ffb": "a\uFFFDb"} {
+		w := b.get(acme.Of() + "?order=newest&search=" + search)
+		want(t, w, http.StatusUnprocessableEntity, `<option value="newest" selected>`, "/new-key", `name="search" value="`+shown+`"`, "Nothing matches")
+		if text := w.Body.String(); strings.Contains(text, "checkout of acme") || strings.Contains(text, "Next page") {
+			t.Errorf("%.20s finds keys: %s", search, text)
+		}
+	}
+	want(t, b.get(acme.Of()+"?order="+strings.Repeat("x", 300)), http.StatusOK, "checkout of acme")
 }

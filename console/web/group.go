@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keyward-dev/keyward/console/page"
@@ -46,13 +47,11 @@ func keys(a *asked) (document, error) {
 	if f.errors["after"] != "" {
 		return nil, &InvalidError{Fields: map[string]string{"": "This page of the list does not exist."}}
 	}
-	sought := page.Input{Value: query.Search, Error: f.errors["search"]}
-	if sought.Error != "" {
-		a.errors = f.errors
-		return page.Keys{Search: sought, Action: a.group.Of()}, nil
-	}
 	p, err := a.desk.Keys(a.r.Context(), a.group, query)
-	p.Search, p.Action = sought, a.group.Of()
+	p.Search, p.Action = page.Input{Value: strings.ToValidUTF8(query.Search, "\uFFFD"), Error: f.errors["search"]}, a.group.Of()
+	if p.Search.Error != "" { // the rest of the page stays as it was chosen
+		a.errors, p.Keys, p.Next = f.errors, nil, ""
+	}
 	return p, err
 }
 

@@ -69,7 +69,7 @@ func (d *Desk) SaveAllowlist(ctx context.Context, of place.Group, namespace, nam
 		return err
 	}
 	if !role.May(seen.Role, role.ChangeAllowlist) {
-		return web.ErrForbidden
+		return lacks(role.ChangeAllowlist, namespace)
 	}
 	if tool := view.Managed(list); tool != "" {
 		return invalid("", fmt.Sprintf("%s keeps this allowlist as Git has it, and would take the change back. Show the YAML, and commit it.", tool))

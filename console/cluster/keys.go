@@ -163,7 +163,7 @@ func (d *Desk) open(ctx context.Context, of place.Key, o role.Operation) (*opene
 		return nil, err
 	}
 	if !role.May(seen.Role, o) {
-		return nil, web.ErrForbidden
+		return nil, lacks(o, of.Namespace)
 	}
 	return &opened{group, key, seen}, nil
 }

@@ -86,7 +86,8 @@ func newKept(at int, err string) kept { return kept{at, err} }
 // Failure says why something was not done, and keeps what was entered.
 type Failure struct {
 	Reason string
-	Action string // the path that Kept is sent to again
+	Hint   string // what to do before it is tried again; empty: it can be tried again
+	Action string // the path that Kept is sent to again; empty: that would not help, and Kept is shown to be copied
 	Kept   []Field
 	// SignIn is the path to sign in at, in another tab; empty: that would not help.
 	SignIn string

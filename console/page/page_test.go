@@ -40,6 +40,9 @@ func examples() []example {
 		{"signin-leaving", "Sign in", Leaving{Provider: "Acme SSO", Href: "https://login.example/authorize?client_id=keyward&state=a"}},
 		{"failure", "Not created", Failure{Reason: "The form was open for longer than your session.", Action: "/groups/acme/keys",
 			Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`, Error: "Use a-z, 0-9 and -."}, {Name: "projects", Label: "Projects", Value: "media"}}}},
+		{"failure-forbidden", "Not allowed", Failure{Reason: "You may not do this: it needs the role admin in the namespace team.",
+			Hint: "Whoever manages access to that namespace can give you the right.", Kept: []Field{{Name: "name", Label: "Name", Value: `<b>"Web"`},
+				{Name: "description", Label: "Description", Value: "The shop\nof acme"}}}},
 		{"groups", "Groups", Groups{Groups: []Group{
 			{Name: "acme", Href: "/groups/acme", Tier: "gold", State: State{"Active", Good}, Keys: 4218, Requests: 12345678},
 			{Name: "acme-staging", Href: "/groups/acme-staging", Tier: "free", State: State{"Quota nearly used", Warn}, Keys: 3, Requests: 9120},

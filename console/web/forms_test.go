@@ -148,7 +148,7 @@ func TestErrorsOfTheDesk(t *testing.T) {
 		kept         bool
 	}{
 		{"not found", fmt.Errorf("apikeys x: %w", web.ErrNotFound), 404, 404, "It does not exist, or you may not see it.", false},
-		{"forbidden", fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden), 403, 403, "You may not do this: ada cannot create apikeys.", true},
+		{"forbidden", fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden), 403, 403, "You may not do this: ada cannot create apikeys.", false},
 		{"conflict", fmt.Errorf("%w: x", web.ErrConflict), 409, 409, "Somebody else has changed it since", true},
 		{"invalid", &web.InvalidError{Fields: map[string]string{"addresses": "1.2.3 is no prefix.", "": "It was refused."}}, 422, 422, "1.2.3 is no prefix.", true},
 		{"invalid elsewhere", fmt.Errorf("x: %w", &web.InvalidError{Fields: map[string]string{"secret": "The name is taken."}}), 422, 422, "The name is taken.", true},
@@ -299,4 +299,26 @@ func TestASearchThatCannotBeOne(t *testing.T) {
 		}
 	}
 	want(t, b.get(acme.Of()+"?order="+strings.Repeat("x", 300)), http.StatusOK, "checkout of acme")
+}
+
+// TestARightThatIsMissing says whom to ask, and has what was entered to be copied: it does not help to send it again.
+func TestARightThatIsMissing(t *testing.T) {
+	t.Parallel()
+	const whoGives = "Whoever manages access to that namespace can give you the right."
+	b := install(t).browser().signIn()
+	create, suspend := changes()[0], changes()[3]
+	form := with(create.form, "description", "The <b>shop")
+	token := formToken(t, b.get(create.path))
+	b.fails = fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden)
+	w := b.post(create.path, token, form)
+	want(t, w, http.StatusForbidden, "ada cannot create apikeys", whoGives, "What you entered", "The &lt;b&gt;shop", "<bdi>web</bdi>")
+	if text := w.Body.String(); strings.Contains(text, "<button class=") || strings.Contains(text, `name="step"`) {
+		t.Errorf("it can be sent again: %s", text)
+	}
+	w = b.post(suspend.path, token, suspend.form)
+	want(t, w, http.StatusForbidden, whoGives)
+	if strings.Contains(w.Body.String(), "What you entered") {
+		t.Error("nothing was entered")
+	}
+	want(t, b.get(acme.Of()), http.StatusForbidden, whoGives)
 }

@@ -153,6 +153,7 @@ func (p Keys) Write(to io.Writer, frame Frame) error { return render(to, "keys",
 type Revoke struct {
 	Name, Action, Back string
 	Use                Use
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Typed, Error       string // of an attempt that was not accepted
 }
 
@@ -162,6 +163,7 @@ func (p Revoke) Write(to io.Writer, frame Frame) error { return render(to, "revo
 // Claim asks before the plaintext of a key is shown, since that is done once.
 type Claim struct {
 	Name, Action, Back string
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Error              string // of an attempt that was not accepted
 }
 

@@ -183,19 +183,19 @@ func (d desk) CreateKey(_ context.Context, of place.Group, entered web.EnteredKe
 }
 
 func (d desk) Rotate(_ context.Context, of place.Key) (page.Rotate, error) {
-	return page.Rotate{Name: of.Name, Error: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
+	return page.Rotate{Name: of.Name, Cannot: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
 }
 
 func (d desk) Suspend(_ context.Context, of place.Key) (page.Suspend, error) {
-	return page.Suspend{Name: of.Name, Error: *d.cannot, Action: of.Of("suspend")}, nil
+	return page.Suspend{Name: of.Name, Cannot: *d.cannot, Action: of.Of("suspend")}, nil
 }
 
 func (d desk) Resume(_ context.Context, of place.Key) (page.Resume, error) {
-	return page.Resume{Name: of.Name, Error: *d.cannot, Action: of.Of("resume")}, nil
+	return page.Resume{Name: of.Name, Cannot: *d.cannot, Action: of.Of("resume")}, nil
 }
 
 func (d desk) Revoke(_ context.Context, of place.Key) (page.Revoke, error) {
-	return page.Revoke{Name: of.Name, Error: *d.cannot, Action: of.Of("revoke")}, nil
+	return page.Revoke{Name: of.Name, Cannot: *d.cannot, Action: of.Of("revoke")}, nil
 }
 
 func (d desk) DoRotate(_ context.Context, of place.Key, overlap string) error {
@@ -209,7 +209,7 @@ func (d desk) DoResume(_ context.Context, of place.Key) error { return d.change(
 func (d desk) DoRevoke(_ context.Context, of place.Key) error { return d.change("revoke %s", of.Of()) }
 
 func (d desk) Claimable(_ context.Context, of place.Key) (page.Claim, error) {
-	return page.Claim{Name: of.Name, Error: *d.cannot, Action: of.Of("claim")}, nil
+	return page.Claim{Name: of.Name, Cannot: *d.cannot, Action: of.Of("claim")}, nil
 }
 
 func (d desk) Claim(_ context.Context, of place.Key) (page.Plaintext, error) {

@@ -136,7 +136,11 @@ func (c *console) failure(w http.ResponseWriter, r *http.Request, status int, do
 			doc.Action, doc.Kept = "", slices.DeleteFunc(doc.Kept, func(f page.Field) bool { return f.Hidden || f.Value == "" })
 		}
 	}
-	c.write(w, status, doc, c.frame(r, title(status)))
+	frame := c.frame(r, title(status))
+	if status == http.StatusNotFound { // nor does the Group have pages, as far as the person may know
+		frame.Tabs = nil
+	}
+	c.write(w, status, doc, frame)
 }
 
 // labels are those of the fields that are kept; the empty ones are sent again and not shown.

@@ -212,7 +212,11 @@ func TestPagesSayWhyNot(t *testing.T) {
 	for _, one := range changes()[2:] {
 		b := install(t).browser().signIn()
 		b.cannot = "The key is revoked for good."
-		want(t, b.get(one.path), http.StatusOK, "The key is revoked for good.")
+		page := b.get(one.path)
+		want(t, page, http.StatusOK, "The key is revoked for good.")
+		if strings.Contains(one.path, checkout.Of()) && strings.Contains(page.Body.String(), "<button class=") {
+			t.Errorf("%s offers it: %s", one.path, page.Body)
+		}
 		b.fails = &web.InvalidError{Fields: map[string]string{"": "It was refused."}}
 		w := b.send(one.path, one.form)
 		want(t, w, http.StatusUnprocessableEntity, "It was refused.")
@@ -321,4 +325,17 @@ func TestARightThatIsMissing(t *testing.T) {
 		t.Error("nothing was entered")
 	}
 	want(t, b.get(acme.Of()), http.StatusForbidden, whoGives)
+}
+
+// TestAForeignGroupHasNoPages: it looks as one that does not exist, and as a page of one's own that does not.
+func TestAForeignGroupHasNoPages(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	for _, page := range []string{"", "/usage", "/requests", "/new-key"} {
+		w := b.get("/groups/team-a/foreign" + page)
+		want(t, w, http.StatusNotFound, "It does not exist, or you may not see it.")
+		if strings.Contains(w.Body.String(), "Pages of this Group") {
+			t.Errorf("%s: %s", page, w.Body)
+		}
+	}
 }

@@ -16,10 +16,10 @@ import (
 )
 
 // Allowlists implements web.Desk. Of more than 1,000, the first are listed: a Group has fewer that count.
-func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, error) {
+func (d *Desk) Allowlists(ctx context.Context, of place.Group) (page.Allowlists, error) {
 	group, err := d.group(ctx, of)
 	if err != nil {
-		return nil, err
+		return page.Allowlists{}, err
 	}
 	lists := &listing[v1alpha1.DomainAllowlist]{
 		in: []string{of.Namespace}, into: func() client.ObjectList { return &v1alpha1.DomainAllowlistList{} },
@@ -31,19 +31,20 @@ func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, err
 	if !onlyOwn(&group.Spec.AllowlistsFrom) {
 		all.in = []string{everywhere}
 	}
+	shown := page.Allowlists{}
 	found, _, err := gather(ctx, d, &all, cursor{})
 	if all.in[0] == everywhere && apierrors.IsForbidden(err) {
+		shown.Within = of.Namespace
 		found, _, err = gather(ctx, d, lists, cursor{})
 	}
 	if err != nil {
-		return nil, reading(err)
+		return page.Allowlists{}, reading(err)
 	}
 	seen := &view.Sight{Group: of, Now: d.now()}
-	links := make([]page.Link, len(found))
 	for i := range found {
-		links[i] = seen.AllowlistLink(&found[i])
+		shown.Lists = append(shown.Lists, seen.AllowlistLink(&found[i]))
 	}
-	return links, nil
+	return shown, nil
 }
 
 // Allowlist implements web.Desk. The YAML is there whenever something was entered that can be saved.

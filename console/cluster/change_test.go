@@ -161,10 +161,11 @@ var _ = Describe("Changes", func() {
 		Expect(editor.Managed).To(Equal("Argo CD"))
 		Expect(editor.YAML).To(ContainSubstring("- shop.example\n"))
 
-		links, err := admin.Allowlists(ctx, acme(w))
+		lists, err := admin.Allowlists(ctx, acme(w))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(links).To(HaveLen(1))
-		Expect(links[0].Href).To(Equal(acme(w).Allowlist(w.Namespace, "web")))
+		Expect(lists.Within).To(BeEmpty())
+		Expect(lists.Lists).To(HaveLen(1))
+		Expect(lists.Lists[0].Href).To(Equal(acme(w).Allowlist(w.Namespace, "web")))
 	})
 
 	It("end keys that a tool keeps as Git has them, too", func(ctx SpecContext) {

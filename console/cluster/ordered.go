@@ -109,11 +109,11 @@ func (f *first[T]) next() *cursor {
 	return &cursor{After: &f.kept[len(f.kept)-1].rank}
 }
 
-// keysInOrder returns a page of the keys of a Group in an order, and whether there were too many to look at all of them.
+// keysInOrder returns a page of the keys of a Group in an order, as part does, and whether there were too many to look at all of them.
 func (d *Desk) keysInOrder(ctx context.Context, group *v1alpha1.Group, order *orderOfKeys, search string, from cursor) (
-	keys []v1alpha1.ApiKey, next *cursor, some bool, err error) {
+	keys []v1alpha1.ApiKey, next *cursor, some bool, only string, err error) {
 	if from != (cursor{After: from.After}) {
-		return nil, nil, false, web.ErrNotFound
+		return nil, nil, false, "", web.ErrNotFound
 	}
 	earliest := &first[v1alpha1.ApiKey]{most: pageSize, after: from.After}
 	all := keysOf(place.Group{Namespace: group.Namespace, Name: group.Name})
@@ -125,12 +125,12 @@ func (d *Desk) keysInOrder(ctx context.Context, group *v1alpha1.Group, order *or
 		}
 		return false
 	}
-	_, rest, err := d.part(ctx, group, all, cursor{})
+	_, rest, only, err := d.part(ctx, group, all, cursor{})
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, false, "", err
 	}
 	for _, one := range earliest.kept {
 		keys = append(keys, one.of)
 	}
-	return keys, earliest.next(), rest != nil, nil
+	return keys, earliest.next(), rest != nil, only, nil
 }

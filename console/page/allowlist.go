@@ -3,7 +3,10 @@ package page
 import "io"
 
 // Allowlists lists those that apply to a Group.
-type Allowlists struct{ Lists []Link }
+type Allowlists struct {
+	Lists  []Link
+	Within string // the namespace that they are in, if those of others are not shown; empty: all are
+}
 
 // Write writes the page.
 func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "allowlists", frame, p) }

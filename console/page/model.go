@@ -140,6 +140,7 @@ type Keys struct {
 	Search Input // part of a name, at most 253 characters
 	Orders Choices
 	Some   bool   // too many to look at all: there may be others that come earlier in the order
+	Within string // the namespace whose keys these are, if those of others are not shown; empty: all are
 	Action string // the path that Search and Orders are sent to; empty: they are not offered
 	Create string // path of the form; empty: the person may not create keys
 	Ask    string // path of the form that asks for one in its place; empty: the person may create keys, or not ask here

@@ -27,7 +27,7 @@ type Desk interface {
 	Usage(ctx context.Context, of place.Group, month string) (page.Usage, error)
 	Log(ctx context.Context, of place.Group, query LogQuery) (page.Log, error)
 	// Allowlists lists those that apply to the Group; Allowlist is the editor of one, with what was entered if entered is not nil.
-	Allowlists(ctx context.Context, of place.Group) ([]page.Link, error)
+	Allowlists(ctx context.Context, of place.Group) (page.Allowlists, error)
 	Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *EnteredAllowlist) (page.Allowlist, error)
 	SaveAllowlist(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) error
 

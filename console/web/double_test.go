@@ -96,8 +96,8 @@ func (d desk) Log(_ context.Context, of place.Group, query web.LogQuery) (page.L
 	return page.Log{Action: of.Of("log"), Entries: []page.Entry{{What: fmt.Sprintf("asked for %+v", query)}}}, *d.fails
 }
 
-func (d desk) Allowlists(_ context.Context, of place.Group) ([]page.Link, error) {
-	return []page.Link{{Text: "sites", Href: of.Allowlist("team-a", "sites")}}, *d.fails
+func (d desk) Allowlists(_ context.Context, of place.Group) (page.Allowlists, error) {
+	return page.Allowlists{Lists: []page.Link{{Text: "sites", Href: of.Allowlist("team-a", "sites")}}}, *d.fails
 }
 
 func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {

@@ -25,8 +25,7 @@ func (c *console) routeGroups() {
 		return a.desk.Projects(a.r.Context(), a.group)
 	})
 	c.page(groupPattern+"/allowlists", ofGroup("Allowlists of "), func(a *asked) (document, error) {
-		lists, err := a.desk.Allowlists(a.r.Context(), a.group)
-		return page.Allowlists{Lists: lists}, err
+		return a.desk.Allowlists(a.r.Context(), a.group)
 	})
 	c.page(groupPattern+"/log", ofGroup("Log of "), showLog)
 	c.form(allowlistPattern, form{

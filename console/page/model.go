@@ -18,6 +18,8 @@ type Frame struct {
 	Crumbs []Link
 	// Tabs lead to the pages beside this one; none: there are none.
 	Tabs []Tab
+	// Warnings are what the API server said of what was just done, though it did it.
+	Warnings []string
 	// Now is what relative times are relative to.
 	Now time.Time
 }

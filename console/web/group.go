@@ -169,6 +169,6 @@ func (c *console) changeAllowlist(a *asked) error {
 	if err := a.desk.SaveAllowlist(a.r.Context(), a.group, namespace, name, entered); err != nil {
 		return err
 	}
-	leave(a.w, a.group.Allowlist(namespace, name))
+	a.leave(a.group.Allowlist(namespace, name))
 	return nil
 }

@@ -47,19 +47,34 @@ func (d *Desk) Allowlists(ctx context.Context, of place.Group) (page.Allowlists,
 	return shown, nil
 }
 
-// Allowlist implements web.Desk. The YAML is there whenever something was entered that can be saved.
+// Allowlist implements web.Desk.
 func (d *Desk) Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
 	group, list, seen, err := d.allowlist(ctx, of, namespace, name)
 	if err != nil {
 		return page.Allowlist{}, err
 	}
-	editor := seen.Allowlist(group, list, (*view.EnteredAllowlist)(entered), nil)
-	if entered == nil || editor.ReadOnly {
+	return seen.Allowlist(group, list, (*view.EnteredAllowlist)(entered), nil), nil
+}
+
+// AllowlistYAML implements web.Desk. The API server is asked whether it would accept it, also for what a tool keeps as Git has it.
+func (d *Desk) AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered web.EnteredAllowlist) (page.Allowlist, error) {
+	group, list, seen, err := d.allowlist(ctx, of, namespace, name)
+	if err != nil {
+		return page.Allowlist{}, err
+	}
+	editor := seen.Allowlist(group, list, (*view.EnteredAllowlist)(&entered), nil)
+	if editor.ReadOnly {
 		return editor, nil
 	}
-	if edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(entered)); len(problems) == 0 {
-		editor.YAML, err = view.AllowlistYAML(edited)
+	edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(&entered))
+	if len(problems) > 0 {
+		return page.Allowlist{}, &web.InvalidError{Fields: problems}
 	}
+	err = d.client.Patch(ctx, edited.DeepCopy(), client.MergeFrom(list), client.DryRunAll, fieldOwner)
+	if err != nil && !cannotBeTried(err) {
+		return page.Allowlist{}, changing(err)
+	}
+	editor.YAML, err = view.AllowlistYAML(edited)
 	return editor, err
 }
 

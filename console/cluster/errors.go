@@ -68,6 +68,11 @@ func lacks(o role.Operation, namespace string) error {
 		strings.Join(role.ClusterRoles(lowest), ", "))
 }
 
+// cannotBeTried reports whether an API server has not tried what it was asked to, because a webhook of the platform takes part only in what is done.
+func cannotBeTried(err error) bool {
+	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
+}
+
 // maxMessage is how many bytes of a message of the API server are shown.
 const maxMessage = 1000
 

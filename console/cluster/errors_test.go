@@ -62,6 +62,11 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %v", webhook, changing(err))
 		}
 	}
+	for text, want := range map[string]bool{"admission webhook \"x.example\" does not support dry run": true, "denied the request": false} {
+		if got := cannotBeTried(apierrors.NewBadRequest(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
 	if err := changing(apierrors.NewAlreadyExists(resource, "web")); !errors.As(err, &is) || is.Fields["name"] == "" {
 		t.Errorf("a name that is taken: %v", err)
 	}

@@ -29,6 +29,8 @@ type Desk interface {
 	// Allowlists lists those that apply to the Group; Allowlist is the editor of one, with what was entered if entered is not nil.
 	Allowlists(ctx context.Context, of place.Group) (page.Allowlists, error)
 	Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *EnteredAllowlist) (page.Allowlist, error)
+	// AllowlistYAML shows the editor with the allowlist as it would be saved. What the API server would not accept is an InvalidError.
+	AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) (page.Allowlist, error)
 	SaveAllowlist(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) error
 
 	// SeesRequests reports whether the person may list the requests for keys of the Group.

@@ -105,11 +105,17 @@ func (d desk) Allowlists(_ context.Context, of place.Group) (page.Allowlists, er
 }
 
 func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
-	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of(), YAML: "kind: DomainAllowlist"}
+	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of()}
 	if entered != nil {
 		p.Domains.Value, p.Site.Value, p.Version = strings.Join(entered.Domains, "\n"), entered.Site, entered.Version
 	}
 	return p, nil
+}
+
+func (d desk) AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered web.EnteredAllowlist) (page.Allowlist, error) {
+	p, _ := d.Allowlist(ctx, of, namespace, name, &entered)
+	p.YAML = "kind: DomainAllowlist"
+	return p, *d.fails
 }
 
 func (d desk) SaveAllowlist(ctx context.Context, _ place.Group, namespace, name string, entered web.EnteredAllowlist) error {

@@ -130,6 +130,12 @@ func TestYAMLAndChecksChangeNothing(t *testing.T) {
 		t.Error("the YAML was not asked for")
 	}
 	want(t, b.send(all[1].path, with(all[1].form, "step", "yaml")), http.StatusOK, "kind: DomainAllowlist")
+	b.fails = &web.InvalidError{Fields: map[string]string{"domains": "There is no such site."}}
+	w = b.send(all[1].path, with(all[1].form, "step", "yaml"))
+	want(t, w, http.StatusUnprocessableEntity, "There is no such site.", "*.acme.example")
+	if strings.Contains(w.Body.String(), "kind: DomainAllowlist") {
+		t.Error("the YAML of what is not accepted is shown")
+	}
 	if len(b.changes) > 0 {
 		t.Errorf("the Desk was asked for %q", b.changes)
 	}

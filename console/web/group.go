@@ -140,9 +140,6 @@ func showAllowlist(a *asked) (document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.r.PostForm.Get("step") != stepYAML {
-		p.YAML = ""
-	}
 	p.Problem = a.problemBeside(p.Problem, "domains", "projects", "missing", "site")
 	refuse(&p.Domains.Error, a.errors, "domains")
 	refuse(&p.Projects.Error, a.errors, "projects")
@@ -157,15 +154,21 @@ func (c *console) changeAllowlist(a *asked) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if a.r.PostForm.Get("step") != stepSave {
-		doc, err := showAllowlist(a)
+	namespace, name := a.r.PathValue("allowns"), a.r.PathValue("allowlist")
+	if step := a.r.PostForm.Get("step"); step != stepSave {
+		var doc document
+		var err error
+		if step == stepYAML {
+			doc, err = a.desk.AllowlistYAML(a.r.Context(), a.group, namespace, name, entered)
+		} else {
+			doc, err = showAllowlist(a)
+		}
 		if err == nil {
-			c.show(a, http.StatusOK, "Allowlist "+a.r.PathValue("allowlist"), doc)
+			c.show(a, http.StatusOK, "Allowlist "+name, doc)
 		}
 		return err
 	}
 	entered.Site = ""
-	namespace, name := a.r.PathValue("allowns"), a.r.PathValue("allowlist")
 	if err := a.desk.SaveAllowlist(a.r.Context(), a.group, namespace, name, entered); err != nil {
 		return err
 	}

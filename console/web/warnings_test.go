@@ -34,7 +34,7 @@ func TestWarningsAreOnThePageThatFollows(t *testing.T) {
 		}
 		b.headers["Sec-Fetch-Mode"] = "cors"
 		if text := b.get(at).Body.String(); strings.Contains(text, "Warning:") {
-			t.Errorf("%s: a script is told: %s", one.path, text)
+			t.Errorf("%s: a script gets it: %s", one.path, text)
 		}
 		delete(b.headers, "Sec-Fetch-Mode")
 		w = b.get(at)
@@ -99,7 +99,7 @@ func TestWarningsAreForOneSession(t *testing.T) {
 	for name, change := range map[string]func(sent, other *browser){
 		"another session": func(sent, other *browser) { other.cookies[noticeCookie] = sent.cookies[noticeCookie] },
 		"too late":        func(sent, other *browser) { other.cookies = sent.cookies; i.now = i.now.Add(2 * time.Minute) },
-		"nonsense":        func(_, other *browser) { other.cookies[noticeCookie] = "v1.x.AAAA" },
+		"invalid":         func(_, other *browser) { other.cookies[noticeCookie] = "v1.x.AAAA" },
 		"another cookie":  func(_, other *browser) { other.cookies[noticeCookie] = other.cookies["__Host-keyward-token"] },
 	} {
 		i.now = i.now.Add(time.Hour) // attempts to sign in are bounded

@@ -116,7 +116,12 @@ func (c *console) guarded(pattern string, handler http.Handler) http.Handler {
 	if strings.HasPrefix(pattern, groupPattern) {
 		handler = c.sessions.RequireActive(groupOf, handler)
 	}
-	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(c.inTurn(named(handler)))))
+	return c.identified(c.sessions.Require(named(handler)))
+}
+
+// identified knows who has sent a request before anything of its form is read, which may take long.
+func (c *console) identified(handler http.Handler) http.Handler {
+	return c.sessions.Identify(c.inTurn(c.guard.Protect(handler)))
 }
 
 func groupOf(r *http.Request) string { return r.PathValue("ns") + "/" + r.PathValue("group") }

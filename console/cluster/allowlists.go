@@ -16,10 +16,10 @@ import (
 )
 
 // Allowlists implements web.Desk. Of more than 1,000, the first are listed: a Group has fewer that count.
-func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, error) {
+func (d *Desk) Allowlists(ctx context.Context, of place.Group) (page.Allowlists, error) {
 	group, err := d.group(ctx, of)
 	if err != nil {
-		return nil, err
+		return page.Allowlists{}, err
 	}
 	lists := &listing[v1alpha1.DomainAllowlist]{
 		in: []string{of.Namespace}, into: func() client.ObjectList { return &v1alpha1.DomainAllowlistList{} },
@@ -31,34 +31,50 @@ func (d *Desk) Allowlists(ctx context.Context, of place.Group) ([]page.Link, err
 	if !onlyOwn(&group.Spec.AllowlistsFrom) {
 		all.in = []string{everywhere}
 	}
+	shown := page.Allowlists{}
 	found, _, err := gather(ctx, d, &all, cursor{})
 	if all.in[0] == everywhere && apierrors.IsForbidden(err) {
+		shown.Within = of.Namespace
 		found, _, err = gather(ctx, d, lists, cursor{})
 	}
 	if err != nil {
-		return nil, reading(err)
+		return page.Allowlists{}, reading(err)
 	}
 	seen := &view.Sight{Group: of, Now: d.now()}
-	links := make([]page.Link, len(found))
 	for i := range found {
-		links[i] = seen.AllowlistLink(&found[i])
+		shown.Lists = append(shown.Lists, seen.AllowlistLink(&found[i]))
 	}
-	return links, nil
+	return shown, nil
 }
 
-// Allowlist implements web.Desk. The YAML is there whenever something was entered that can be saved.
+// Allowlist implements web.Desk.
 func (d *Desk) Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
 	group, list, seen, err := d.allowlist(ctx, of, namespace, name)
 	if err != nil {
 		return page.Allowlist{}, err
 	}
-	editor := seen.Allowlist(group, list, (*view.EnteredAllowlist)(entered), nil)
-	if entered == nil || editor.ReadOnly {
+	return seen.Allowlist(group, list, (*view.EnteredAllowlist)(entered), nil), nil
+}
+
+// AllowlistYAML implements web.Desk. The API server is asked whether it would accept it, also for what a tool keeps as Git has it.
+func (d *Desk) AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered web.EnteredAllowlist) (page.Allowlist, error) {
+	group, list, seen, err := d.allowlist(ctx, of, namespace, name)
+	if err != nil {
+		return page.Allowlist{}, err
+	}
+	editor := seen.Allowlist(group, list, (*view.EnteredAllowlist)(&entered), nil)
+	if editor.ReadOnly {
 		return editor, nil
 	}
-	if edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(entered)); len(problems) == 0 {
-		editor.YAML, err = view.AllowlistYAML(edited)
+	edited, problems := view.Edit(group, list, (*view.EnteredAllowlist)(&entered))
+	if len(problems) > 0 {
+		return page.Allowlist{}, &web.InvalidError{Fields: problems}
 	}
+	err = d.client.Patch(ctx, edited.DeepCopy(), client.MergeFrom(list), client.DryRunAll, fieldOwner)
+	if err != nil && !cannotBeTried(err) {
+		return page.Allowlist{}, changing(err)
+	}
+	editor.YAML, err = view.AllowlistYAML(edited)
 	return editor, err
 }
 
@@ -69,7 +85,7 @@ func (d *Desk) SaveAllowlist(ctx context.Context, of place.Group, namespace, nam
 		return err
 	}
 	if !role.May(seen.Role, role.ChangeAllowlist) {
-		return web.ErrForbidden
+		return lacks(role.ChangeAllowlist, namespace)
 	}
 	if tool := view.Managed(list); tool != "" {
 		return invalid("", fmt.Sprintf("%s keeps this allowlist as Git has it, and would take the change back. Show the YAML, and commit it.", tool))

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -98,10 +97,9 @@ func (d *Desk) mayAsk(ctx context.Context, namespace string) error {
 	case err != nil:
 		return err
 	case !allowed[0]:
-		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to create KeyRequests there", web.ErrForbidden, namespace)
+		return forbidden("ask for keys in the namespace %s, which needs the right to create KeyRequests there", namespace)
 	case !allowed[1]:
-		return fmt.Errorf("%w: ask for keys in the namespace %s, which needs the right to get KeyRequests there, too, to see what becomes of them",
-			web.ErrForbidden, namespace)
+		return forbidden("ask for keys in the namespace %s, which needs the right to get KeyRequests there, too, to see what becomes of them", namespace)
 	}
 	return nil
 }
@@ -205,7 +203,7 @@ func (d *Desk) deletable(ctx context.Context, of place.Request) (*v1alpha1.KeyRe
 	}
 	deletes, err := d.onRequests(ctx, "delete", of.Namespace, of.Name)
 	if err == nil && !deletes {
-		err = web.ErrForbidden
+		err = forbidden("it needs the right to delete KeyRequests in the namespace %s", of.Namespace)
 	}
 	return request, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -156,15 +157,65 @@ var _ = Describe("Changes", func() {
 		})
 		entered := web.EnteredAllowlist{Domains: []string{"shop.example"}}
 		Expect(fieldsOf(save(entered))).To(HaveKeyWithValue("", ContainSubstring("Argo CD keeps this allowlist")))
-		editor, err = admin.Allowlist(ctx, acme(w), w.Namespace, "web", &entered)
+		editor, err = admin.AllowlistYAML(ctx, acme(w), w.Namespace, "web", entered)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(editor.Managed).To(Equal("Argo CD"))
 		Expect(editor.YAML).To(ContainSubstring("- shop.example\n"))
 
-		links, err := admin.Allowlists(ctx, acme(w))
+		lists, err := admin.Allowlists(ctx, acme(w))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(links).To(HaveLen(1))
-		Expect(links[0].Href).To(Equal(acme(w).Allowlist(w.Namespace, "web")))
+		Expect(lists.Within).To(BeEmpty())
+		Expect(lists.Lists).To(HaveLen(1))
+		Expect(lists.Lists[0].Href).To(Equal(acme(w).Allowlist(w.Namespace, "web")))
+	})
+
+	It("show the YAML of an allowlist only if the API server would accept it", func(ctx SpecContext) {
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+		show := func(domains ...string) (string, error) {
+			editor, err := admin.AllowlistYAML(ctx, acme(w), w.Namespace, "web", web.EnteredAllowlist{Domains: domains, Missing: "Deny"})
+			return editor.YAML, err
+		}
+		yaml, err := show("shop.example", "*.shop.example")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(yaml).To(ContainSubstring("- shop.example\n"))
+		for _, domain := range []string{"*", "null", "a b", "shop.example/path", "*.*.example", "ftp:", ":80", "https://", "[::1", "a..b"} {
+			list := &v1alpha1.DomainAllowlist{}
+			Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, list)).To(Succeed())
+			list.Spec.Domains = []string{domain}
+			accepted := testenv.Admin.Update(ctx, list, client.DryRunAll) == nil
+			yaml, err := show(domain)
+			if accepted {
+				Expect(err).NotTo(HaveOccurred(), domain)
+				Expect(yaml).NotTo(BeEmpty(), domain)
+				continue
+			}
+			Expect(fieldsOf(err)).To(HaveKey("domains"), domain)
+		}
+		list := &v1alpha1.DomainAllowlist{}
+		Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, list)).To(Succeed())
+		Expect(list.Spec.Domains).To(Equal(w.NewAllowlist().Spec.Domains), "nothing is saved")
+	})
+
+	It("show no YAML of an allowlist that only the API server knows not to fit beside the others", func(ctx SpecContext) {
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+		sites := func(of, n int) (sites []string) {
+			for i := range n {
+				sites = append(sites, fmt.Sprintf("%d.site-%d.example", i, of))
+			}
+			return sites
+		}
+		for i := range 16 { // with 4,016 of 4,096
+			Expect(testenv.Admin.Create(ctx, w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
+				l.Name, l.Spec.Domains = fmt.Sprintf("web-%d", i), sites(i, 251)
+			}))).To(Succeed())
+		}
+		Eventually(func(g Gomega) { // admission sees the others a moment later
+			editor, err := admin.AllowlistYAML(ctx, acme(w), w.Namespace, "web", web.EnteredAllowlist{Domains: sites(16, 250), Missing: "Deny"})
+			var is *web.InvalidError
+			g.Expect(errors.As(err, &is)).To(BeTrue(), "%v", err)
+			g.Expect(is.Fields["domains"]).To(ContainSubstring("all DomainAllowlists of the Group"))
+			g.Expect(editor.YAML).To(BeEmpty())
+		}).Should(Succeed())
 	})
 
 	It("end keys that a tool keeps as Git has them, too", func(ctx SpecContext) {

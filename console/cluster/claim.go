@@ -32,7 +32,8 @@ func (d *Desk) Claimable(ctx context.Context, of place.Key) (page.Claim, error) 
 		return page.Claim{}, err
 	}
 	if !reads {
-		return page.Claim{}, web.ErrForbidden
+		return page.Claim{}, forbidden("it needs the right to get the Secret %s in the namespace %s, which no role of a Group includes",
+			lifecycle.SecretName(at.key), at.key.Namespace)
 	}
 	return at.sight.Claim(at.key), nil
 }

@@ -53,7 +53,7 @@ func (d *Desk) creating(ctx context.Context, of place.Group) (*v1alpha1.Group, *
 	}
 	seen, err := d.sight(ctx, of, of.Namespace)
 	if err == nil && !role.May(seen.Role, role.CreateKey) {
-		err = web.ErrForbidden
+		err = lacks(role.CreateKey, of.Namespace)
 	}
 	return group, seen, err
 }

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/console/person"
+	"github.com/keyward-dev/keyward/console/web"
 )
 
 // fieldOwner is the name under which the console's edits are recorded: logs of Groups say by it how a change was made, and no GitOps tool takes over
@@ -67,7 +69,7 @@ const maxNamespaces = 64
 func New(of *person.Person, options Options) (*Desk, error) {
 	config := of.Config()
 	config.QPS, config.Burst, config.RateLimiter, config.Timeout, config.UserAgent = qps, burst, nil, timeout, "keyward-console"
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config.WarningHandler, config.WarningHandlerWithContext = nil, toPerson{}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return bounded{next} })
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
@@ -76,6 +78,19 @@ func New(of *person.Person, options Options) (*Desk, error) {
 	return &Desk{client: c, config: config, namespaces: options.Namespaces[:min(len(options.Namespaces), maxNamespaces)],
 		manager: cmp.Or(options.ManagerNamespace, DefaultManagerNamespace), now: options.Now}, nil
 }
+
+// toPerson has the person read what the API server warns of.
+type toPerson struct{}
+
+// HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext. Other codes than 299 are of proxies.
+func (toPerson) HandleWarningHeaderWithContext(ctx context.Context, code int, _, text string) {
+	if code == warningOfAPI {
+		web.Warn(ctx, text)
+	}
+}
+
+// warningOfAPI is the code of warnings of the API server (RFC 7234, 5.5.7).
+const warningOfAPI = 299
 
 var (
 	scheme = newScheme()

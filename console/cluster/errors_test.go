@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -51,6 +53,19 @@ func TestErrors(t *testing.T) {
 	if err := changing(apierrors.NewBadRequest("admission webhook \"policy.example\" denied the request: no keys on Fridays")); !errors.As(err, &is) ||
 		!strings.HasSuffix(is.Fields[""], "no keys on Fridays") {
 		t.Errorf("a policy: %v", err)
+	}
+	for webhook, policy := range map[string]bool{"validation.gatekeeper.sh": true, "keyrequestreviews.keyward.dev": false} {
+		err := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Code: 403,
+			Message: fmt.Sprintf("admission webhook %q denied the request: no keys on Fridays", webhook)}}
+		if is = nil; errors.As(changing(err), &is) != policy || policy && !strings.HasSuffix(is.Fields[""], "no keys on Fridays") ||
+			!policy && !errors.Is(changing(err), web.ErrForbidden) {
+			t.Errorf("%s: %v", webhook, changing(err))
+		}
+	}
+	for text, want := range map[string]bool{"admission webhook \"x.example\" does not support dry run": true, "denied the request": false} {
+		if got := cannotBeTried(apierrors.NewBadRequest(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
 	}
 	if err := changing(apierrors.NewAlreadyExists(resource, "web")); !errors.As(err, &is) || is.Fields["name"] == "" {
 		t.Errorf("a name that is taken: %v", err)

@@ -30,14 +30,19 @@ func (d *Desk) Keys(ctx context.Context, of place.Group, query web.ListQuery) (p
 	}
 	var keys []v1alpha1.ApiKey
 	var next *cursor
+	order := orderNamed(query.Order)
+	if order == nil { // also of a link with an order that there is not, or no longer
+		query.Order = ""
+	}
 	shown := page.Keys{Orders: orderChoices(cmp.Or(query.Order, byName))}
 	switch {
-	case query.Order != "" && query.Order != byName:
-		keys, next, shown.Some, err = d.keysInOrder(ctx, group, query, from)
+	case !canMatch(query.Search):
+	case order != nil:
+		keys, next, shown.Some, shown.Within, err = d.keysInOrder(ctx, group, order, query.Search, from)
 	case query.Search != "":
-		keys, next, err = d.keysNamed(ctx, group, query.Search, from)
+		keys, next, shown.Within, err = d.keysNamed(ctx, group, query.Search, from)
 	default:
-		keys, next, err = d.part(ctx, group, keysOf(of), from)
+		keys, next, shown.Within, err = d.part(ctx, group, keysOf(of), from)
 	}
 	if err != nil {
 		return page.Keys{}, reading(err)
@@ -80,8 +85,9 @@ func keysOf(of place.Group) *listing[v1alpha1.ApiKey] {
 	}
 }
 
-// part returns a part of a list of the keys of a Group.
-func (d *Desk) part(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], from cursor) ([]v1alpha1.ApiKey, *cursor, error) {
+// part returns a part of a list of the keys of a Group, as within does.
+func (d *Desk) part(ctx context.Context, group *v1alpha1.Group, of *listing[v1alpha1.ApiKey], from cursor) (
+	keys []v1alpha1.ApiKey, next *cursor, only string, err error) {
 	return within(group, from, func(in string) ([]v1alpha1.ApiKey, *cursor, error) {
 		of.in = []string{in}
 		return gather(ctx, d, of, from)
@@ -89,16 +95,21 @@ func (d *Desk) part(ctx context.Context, group *v1alpha1.Group, of *listing[v1al
 }
 
 // within reads keys where those of a Group may be: in the whole cluster where others may refer to it and the person may list them, or else in its
-// namespace.
-func within(group *v1alpha1.Group, from cursor, read func(in string) ([]v1alpha1.ApiKey, *cursor, error)) ([]v1alpha1.ApiKey, *cursor, error) {
-	if from.Namespace == group.Namespace || onlyOwn(&group.Spec.AllowedNamespaces) {
-		return read(group.Namespace)
+// namespace. Only is that namespace if others may have keys, too, which the person may not list.
+func within(group *v1alpha1.Group, from cursor, read func(in string) ([]v1alpha1.ApiKey, *cursor, error)) (
+	keys []v1alpha1.ApiKey, next *cursor, only string, err error) {
+	if onlyOwn(&group.Spec.AllowedNamespaces) {
+		keys, next, err = read(group.Namespace)
+		return keys, next, "", err
 	}
-	keys, next, err := read(everywhere)
-	if from == (cursor{}) && apierrors.IsForbidden(err) {
-		return read(group.Namespace)
+	if from.Namespace != group.Namespace {
+		keys, next, err = read(everywhere)
+		if from != (cursor{}) || !apierrors.IsForbidden(err) {
+			return keys, next, "", err
+		}
 	}
-	return keys, next, err
+	keys, next, err = read(group.Namespace)
+	return keys, next, group.Namespace, err
 }
 
 // onlyOwn reports whether only objects of its own namespace may refer to a Group.
@@ -158,7 +169,7 @@ func (d *Desk) open(ctx context.Context, of place.Key, o role.Operation) (*opene
 		return nil, err
 	}
 	if !role.May(seen.Role, o) {
-		return nil, web.ErrForbidden
+		return nil, lacks(o, of.Namespace)
 	}
 	return &opened{group, key, seen}, nil
 }

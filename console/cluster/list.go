@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/console/web"
@@ -150,6 +151,14 @@ func (d *Desk) list(ctx context.Context, list client.ObjectList, namespace, from
 // matches reports whether a name contains what is searched for.
 func matches(name, search string) bool {
 	return strings.Contains(name, strings.ToLower(strings.TrimSpace(search)))
+}
+
+// canMatch reports whether the name of an object can contain what is searched for. What cannot be found is not looked for.
+func canMatch(search string) bool {
+	search = strings.ToLower(strings.TrimSpace(search))
+	return len(search) <= validation.DNS1123SubdomainMaxLength && !strings.ContainsFunc(search, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.'
+	})
 }
 
 // pathOf returns the path of the next page; empty if there is none.

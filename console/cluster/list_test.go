@@ -105,6 +105,18 @@ var _ = Describe("Lists", func() {
 		viewer := join(ctx, w, role.Viewer)
 		names, _ := pages(ctx, viewer, w, web.ListQuery{})
 		Expect(names).To(Equal([]string{"web"}))
+		for _, query := range []web.ListQuery{{}, {Search: "we"}, {Order: "newest"}, {Search: "we", Order: "newest"}} {
+			part, err := viewer.Keys(ctx, acme(w), query)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(part.Within).To(Equal(w.Namespace), "%+v: these are not all", query)
+		}
+
+		testenv.Edit(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}, func(g *v1alpha1.Group) {
+			g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll
+		})
+		allowlists, err := viewer.Allowlists(ctx, acme(w))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(allowlists.Within).To(Equal(w.Namespace))
 
 		By("of a Group of the same name in another namespace")
 		other.CreateGroup(ctx)
@@ -121,6 +133,9 @@ var _ = Describe("Lists", func() {
 			g.Expect(found.Keys).To(HaveLen(2))
 		}).Should(Succeed())
 		for query, want := range map[web.ListQuery]int{{Search: "e"}: 1, {Search: "far"}: 1, {Order: "newest"}: 2, {Order: "newest", Search: "far"}: 1} {
+			all, err := platform.Keys(ctx, acme(w), query)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(all.Within).To(BeEmpty(), "%+v", query)
 			names, _ := pages(ctx, platform, w, query) // of the names that match, those of the other Groups leave room on a page
 			Expect(names).To(HaveLen(want), "%+v", query)
 		}

@@ -23,8 +23,10 @@ const (
 	mostSingly, singlyAtOnce = 20, 8
 )
 
-// keysNamed returns a page of the keys of a Group whose names contain something. The API server cannot search: names are looked at.
-func (d *Desk) keysNamed(ctx context.Context, group *v1alpha1.Group, search string, from cursor) ([]v1alpha1.ApiKey, *cursor, error) {
+// keysNamed returns a page of the keys of a Group whose names contain something. The API server cannot search: names are looked at, where within
+// says.
+func (d *Desk) keysNamed(ctx context.Context, group *v1alpha1.Group, search string, from cursor) (
+	keys []v1alpha1.ApiKey, next *cursor, only string, err error) {
 	of := place.Group{Namespace: group.Namespace, Name: group.Name}
 	return within(group, from, func(in string) ([]v1alpha1.ApiKey, *cursor, error) { return d.keysNamedIn(ctx, of, in, search, from) })
 }

@@ -53,6 +53,15 @@ func seconds(at *metav1.Time, none int64) int64 {
 	return at.Unix()
 }
 
+// orderNamed returns one of orders; nil for that of names, and for what is none of them.
+func orderNamed(name string) *orderOfKeys {
+	at := slices.IndexFunc(orders, func(o orderOfKeys) bool { return o.name == name })
+	if at < 0 {
+		return nil
+	}
+	return &orders[at]
+}
+
 // orderChoices are all orders, for the form.
 func orderChoices(chosen string) page.Choices {
 	choices := page.Choices{Of: []page.Choice{{Value: byName, Text: "Name", Chosen: chosen == byName}}}
@@ -100,29 +109,28 @@ func (f *first[T]) next() *cursor {
 	return &cursor{After: &f.kept[len(f.kept)-1].rank}
 }
 
-// keysInOrder returns a page of the keys of a Group in an order, and whether there were too many to look at all of them.
-func (d *Desk) keysInOrder(ctx context.Context, group *v1alpha1.Group, query web.ListQuery, from cursor) (
-	keys []v1alpha1.ApiKey, next *cursor, some bool, err error) {
-	at := slices.IndexFunc(orders, func(o orderOfKeys) bool { return o.name == query.Order })
-	if at < 0 || from != (cursor{After: from.After}) {
-		return nil, nil, false, web.ErrNotFound
+// keysInOrder returns a page of the keys of a Group in an order, as part does, and whether there were too many to look at all of them.
+func (d *Desk) keysInOrder(ctx context.Context, group *v1alpha1.Group, order *orderOfKeys, search string, from cursor) (
+	keys []v1alpha1.ApiKey, next *cursor, some bool, only string, err error) {
+	if from != (cursor{After: from.After}) {
+		return nil, nil, false, "", web.ErrNotFound
 	}
 	earliest := &first[v1alpha1.ApiKey]{most: pageSize, after: from.After}
 	all := keysOf(place.Group{Namespace: group.Namespace, Name: group.Name})
 	all.rows, all.atOnce, all.lookups = orderedKeys, manyAtOnce, orderedKeys/manyAtOnce
 	ofGroup := all.keep
 	all.keep = func(key *v1alpha1.ApiKey) bool { // the list keeps none of them
-		if ofGroup(key) && matches(key.Name, query.Search) {
-			earliest.add(*key, rank{orders[at].at(key), key.Namespace + "/" + key.Name})
+		if ofGroup(key) && matches(key.Name, search) {
+			earliest.add(*key, rank{order.at(key), key.Namespace + "/" + key.Name})
 		}
 		return false
 	}
-	_, rest, err := d.part(ctx, group, all, cursor{})
+	_, rest, only, err := d.part(ctx, group, all, cursor{})
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, false, "", err
 	}
 	for _, one := range earliest.kept {
 		keys = append(keys, one.of)
 	}
-	return keys, earliest.next(), rest != nil, nil
+	return keys, earliest.next(), rest != nil, only, nil
 }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -314,12 +315,7 @@ func deskBefore(t *testing.T, all []v1alpha1.ApiKey, instead ...func(http.Respon
 // TestManyKeysInOrder puts 6,000 keys into an order: each page looks at 5,000 of them, in parts, and says that these are not all.
 func TestManyKeysInOrder(t *testing.T) {
 	g := NewWithT(t)
-	keys := make([]v1alpha1.ApiKey, 6000)
-	for i := range keys {
-		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
-		keys[i].CreationTimestamp = metav1.NewTime(time.Unix(int64(i), 0))
-	}
-	desk, sent := deskBefore(t, keys)
+	desk, sent := deskBefore(t, manyKeys(6000))
 	group, query := place.Group{Namespace: "team", Name: "acme"}, web.ListQuery{Order: "newest"}
 	for want := 4999; want > 4700; want -= 100 {
 		shown, err := desk.Keys(t.Context(), group, query)
@@ -334,10 +330,48 @@ func TestManyKeysInOrder(t *testing.T) {
 		query = web.ListQuery{After: link.Query().Get("after"), Order: link.Query().Get("order")}
 		g.Expect(query.Order).To(Equal("newest"))
 	}
-	for _, query := range []web.ListQuery{{Order: "no-such"}, {Order: "newest", After: "eyJuIjoidGVhbSJ9"}} {
-		_, err := desk.Keys(t.Context(), group, query)
-		g.Expect(err).To(MatchError(web.ErrNotFound))
+	_, err := desk.Keys(t.Context(), group, web.ListQuery{Order: "newest", After: "eyJuIjoidGVhbSJ9"})
+	g.Expect(err).To(MatchError(web.ErrNotFound))
+}
+
+// TestAnOrderThatThereIsNot is that of the names, on the next page, too.
+func TestAnOrderThatThereIsNot(t *testing.T) {
+	g := NewWithT(t)
+	desk, _ := deskBefore(t, manyKeys(150))
+	shown, err := desk.Keys(t.Context(), place.Group{Namespace: "team", Name: "acme"}, web.ListQuery{Order: "no-such"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(shown.Keys).To(HaveLen(100))
+	g.Expect(shown.Keys[0].Name).To(Equal("key-0000"))
+	g.Expect(shown.Orders.Of[0]).To(And(HaveField("Value", "name"), HaveField("Chosen", true)))
+	g.Expect(shown.Next).To(And(ContainSubstring("after="), Not(ContainSubstring("no-such"))))
+}
+
+// TestWhatNoNameCanContainIsNotLookedFor: the page is as it was chosen, without a list.
+func TestWhatNoNameCanContainIsNotLookedFor(t *testing.T) {
+	g := NewWithT(t)
+	desk, sent := deskBefore(t, manyKeys(3))
+	group := place.Group{Namespace: "team", Name: "acme"}
+	for _, search := range []string{"\x00", "\xff", "a_b", "a b", "schlüssel", strings.Repeat("a", 254)} {
+		for _, order := range []string{"", "newest"} {
+			shown, err := desk.Keys(t.Context(), group, web.ListQuery{Search: search, Order: order})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(shown.Keys).To(BeEmpty())
+			g.Expect(shown.Orders.Of).To(ContainElement(And(HaveField("Value", cmp.Or(order, "name")), HaveField("Chosen", true))))
+			g.Expect(sent.take()).To(BeEmpty(), "%q", search)
+		}
 	}
+	shown, err := desk.Keys(t.Context(), group, web.ListQuery{Search: " KEY-0001 "})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(shown.Keys).To(HaveLen(1))
+}
+
+func manyKeys(n int) []v1alpha1.ApiKey {
+	keys := make([]v1alpha1.ApiKey, n)
+	for i := range keys {
+		keys[i].Namespace, keys[i].Name, keys[i].Spec.GroupRef.Name = "team", fmt.Sprintf("key-%04d", i), "acme"
+		keys[i].CreationTimestamp = metav1.NewTime(time.Unix(int64(i), 0))
+	}
+	return keys
 }
 
 // part is what an API server answers to a request for a part of a list.

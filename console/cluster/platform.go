@@ -10,7 +10,6 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/console/page"
 	"github.com/keyward-dev/keyward/console/view"
-	"github.com/keyward-dev/keyward/console/web"
 )
 
 // Platform implements web.Desk.
@@ -19,7 +18,8 @@ func (d *Desk) Platform(ctx context.Context) (page.Platform, error) {
 	err := d.client.Get(ctx, client.ObjectKey{Namespace: d.manager, Name: v1alpha1.InstallationName}, installation)
 	switch {
 	case apierrors.IsForbidden(err):
-		return page.Platform{}, web.ErrForbidden
+		return page.Platform{}, forbidden("see how Keyward itself is, which needs the right to get the Installation in the namespace %s: the ClusterRole "+
+			"keyward-installation-reader, bound there, gives it", d.manager)
 	case apierrors.IsNotFound(err):
 		return page.Platform{Missing: d.manager}, nil
 	case err != nil:

@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/console/place"
 	"github.com/keyward-dev/keyward/console/view"
 	"github.com/keyward-dev/keyward/console/web"
+	"github.com/keyward-dev/keyward/internal/role"
 )
 
 // reviews is the resource of requests, as they are in the namespace of a Group.
@@ -102,7 +103,8 @@ func (d *Desk) DecideRequest(ctx context.Context, of place.Group, name string, d
 	}
 	review := at.review
 	if !at.sight.Decides {
-		return web.ErrForbidden
+		return forbidden("it needs the rights to patch KeyRequestReviews in the namespace %s and to %s the Group %s there: the role %s has both",
+			of.Namespace, v1alpha1.VerbApprove, of.Name, role.Owner)
 	}
 	verdict := v1alpha1.Verdict(decision.Verdict)
 	if !view.CanFollow(review, verdict) {

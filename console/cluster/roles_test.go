@@ -197,6 +197,7 @@ var _ = Describe("What people of a Group may do", func() {
 					Expect(err).NotTo(HaveOccurred(), "%s: %s", is, operation)
 				} else {
 					Expect(err).To(MatchError(web.ErrForbidden), "%s: %s", is, operation)
+					Expect(err).To(MatchError(MatchRegexp("which needs|it needs|cannot|may not")), "%s: %s: which right is missing is not said", is, operation)
 				}
 			}
 		}

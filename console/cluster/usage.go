@@ -23,12 +23,12 @@ func (d *Desk) Usage(ctx context.Context, of place.Group, month string) (page.Us
 	}
 	many := keysOf(of)
 	many.rows, many.atOnce = manyRows, manyAtOnce
-	keys, next, err := d.part(ctx, group, many, cursor{})
+	keys, next, only, err := d.part(ctx, group, many, cursor{})
 	if err != nil {
 		return page.Usage{}, reading(err)
 	}
 	seen := &view.Sight{Group: of, Now: d.now()}
-	used, err := seen.Usage(group, recorded, keys, next == nil, month)
+	used, err := seen.Usage(group, recorded, keys, next == nil && only == "", month)
 	if errors.Is(err, view.ErrMonth) {
 		return page.Usage{}, errors.Join(web.ErrNotFound, err)
 	}

@@ -1,9 +1,15 @@
 package page
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // Allowlists lists those that apply to a Group.
-type Allowlists struct{ Lists []Link }
+type Allowlists struct {
+	Lists  []Link
+	Within string // the namespace that they are in, if those of others are not shown; empty: all are
+}
 
 // Write writes the page.
 func (p Allowlists) Write(to io.Writer, frame Frame) error { return render(to, "allowlists", frame, p) }
@@ -15,7 +21,7 @@ type Allowlist struct {
 	Managed      string   // what keeps it as Git has it, such as Flux: it is changed there, with the YAML; empty: nothing does
 	Problem      string   // why the last attempt failed; empty: it did not, or its fields say so
 	Domains      Input    // at most 256 patterns, one a line
-	Warnings     []string // of sites that are accepted, and may be more than was meant
+	Warnings     []string // of sites that are accepted, and may be more than was meant, as the API server says it when it is saved
 	Projects     Choices  // at most 64; none: all
 	Localhost    bool     // origins on localhost are allowed
 	Missing      Choices  // what happens to requests without an origin
@@ -32,5 +38,13 @@ type Verdict struct {
 	Why    string
 }
 
-// Write writes the page.
-func (p Allowlist) Write(to io.Writer, frame Frame) error { return render(to, "allowlist", frame, p) }
+// Write writes the page. Its warnings are among those of the frame, each once.
+func (p Allowlist) Write(to io.Writer, frame Frame) error {
+	frame.Warnings = slices.Clone(frame.Warnings)
+	for _, text := range p.Warnings {
+		if !slices.Contains(frame.Warnings, text) {
+			frame.Warnings = append(frame.Warnings, text)
+		}
+	}
+	return render(to, "allowlist", frame, p)
+}

@@ -12,6 +12,7 @@ type Rotate struct {
 	LastUse            time.Time // zero: never
 	Once               bool      // somebody has to claim the new version
 	Overlaps           []Overlap
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Error              string // of an attempt that was not accepted
 }
 
@@ -50,6 +51,7 @@ func newUse(now time.Time, of Use) shownUse {
 type Suspend struct {
 	Name, Action, Back string
 	Use                Use
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Error              string // of an attempt that was not accepted
 }
 
@@ -61,6 +63,7 @@ type Resume struct {
 	Name, Action, Back string
 	Since              time.Time // of the suspension
 	By                 string    // who suspended it; empty: not known
+	Cannot             string    // why it cannot be done, and is not offered; empty: it can be
 	Remains            string    // why the key is refused all the same, such as a frozen Group; empty: it is accepted
 	Error              string    // of an attempt that was not accepted
 }

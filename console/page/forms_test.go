@@ -65,7 +65,7 @@ var exampleAllowlist = Allowlist{
 func exampleAllowlistShared() Allowlist {
 	page := exampleAllowlist
 	page.Domains.Value = "https://*.github.io"
-	page.Warnings = []string{"https://*.github.io allows sites of strangers, too: <b>whoever hosts one on github.io chooses its name."}
+	page.Warnings = []string{"spec.domains[0]: https://*.github.io allows sites of strangers, too: <b>whoever hosts one on github.io chooses its name."}
 	return page
 }
 

@@ -18,6 +18,8 @@ type Frame struct {
 	Crumbs []Link
 	// Tabs lead to the pages beside this one; none: there are none.
 	Tabs []Tab
+	// Warnings are what the API server said of what was just done, though it did it.
+	Warnings []string
 	// Now is what relative times are relative to.
 	Now time.Time
 }
@@ -86,7 +88,8 @@ func newKept(at int, err string) kept { return kept{at, err} }
 // Failure says why something was not done, and keeps what was entered.
 type Failure struct {
 	Reason string
-	Action string // the path that Kept is sent to again
+	Hint   string // what to do before it is tried again; empty: it can be tried again
+	Action string // the path that Kept is sent to again; empty: that would not help, and Kept is shown to be copied
 	Kept   []Field
 	// SignIn is the path to sign in at, in another tab; empty: that would not help.
 	SignIn string
@@ -139,6 +142,7 @@ type Keys struct {
 	Search Input // part of a name, at most 253 characters
 	Orders Choices
 	Some   bool   // too many to look at all: there may be others that come earlier in the order
+	Within string // the namespace whose keys these are, if those of others are not shown; empty: all are
 	Action string // the path that Search and Orders are sent to; empty: they are not offered
 	Create string // path of the form; empty: the person may not create keys
 	Ask    string // path of the form that asks for one in its place; empty: the person may create keys, or not ask here
@@ -152,6 +156,7 @@ func (p Keys) Write(to io.Writer, frame Frame) error { return render(to, "keys",
 type Revoke struct {
 	Name, Action, Back string
 	Use                Use
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Typed, Error       string // of an attempt that was not accepted
 }
 
@@ -161,6 +166,7 @@ func (p Revoke) Write(to io.Writer, frame Frame) error { return render(to, "revo
 // Claim asks before the plaintext of a key is shown, since that is done once.
 type Claim struct {
 	Name, Action, Back string
+	Cannot             string // why it cannot be done, and is not offered; empty: it can be
 	Error              string // of an attempt that was not accepted
 }
 

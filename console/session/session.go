@@ -1,5 +1,6 @@
 // Package session knows who has signed in to the console, and in which Group a person works, by two cookies. The token is sealed: it has what the API
-// server knows the person by. The active context is signed, and belongs to one token. The console keeps neither; it keeps which sessions were ended.
+// server knows the person by. The active context is signed, and belongs to one token. The console keeps neither; it keeps which sessions were ended. A third
+// has what the page that follows a form is to say.
 package session
 
 import (
@@ -56,8 +57,8 @@ type Config struct {
 
 // Sessions is safe for concurrent use.
 type Sessions struct {
-	config        Config
-	token, active cookie.Kind
+	config                Config
+	token, active, notice cookie.Kind
 }
 
 // New returns an error if something required is missing.
@@ -70,6 +71,7 @@ func New(config Config) (*Sessions, error) {
 		config: config,
 		token:  cookie.Kind{Name: "keyward-token", Loopback: config.Loopback},
 		active: cookie.Kind{Name: "keyward-active", Loopback: config.Loopback},
+		notice: cookie.Kind{Name: "keyward-notice", Loopback: config.Loopback},
 	}, nil
 }
 
@@ -214,6 +216,7 @@ func (s *Sessions) SignOutEverywhere(w http.ResponseWriter, r *http.Request) err
 func (s *Sessions) forget(w http.ResponseWriter) {
 	s.token.Clear(w)
 	s.active.Clear(w)
+	s.notice.Clear(w)
 }
 
 // end ends the session that the request has, if any.

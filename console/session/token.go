@@ -12,6 +12,7 @@ import (
 const (
 	forToken  = "keyward.dev/console/token/v1"
 	forActive = "keyward.dev/console/active/v1"
+	forNotice = "keyward.dev/console/notice/v1"
 	version   = "v1"
 )
 

@@ -47,13 +47,18 @@ type attempts struct {
 // Address counts an attempt from an address. If there were too many, it counts nothing and returns how long to wait, which is more than zero. All
 // clients whose address is not known, which is the zero Addr, count as one.
 func (l *Limiter) Address(client netip.Addr) (wait time.Duration) {
+	return l.count(l.addresses, Network(client))
+}
+
+// Network is what clients are distinguished by: an address, or the first of its /64. The zero Addr stands for all whose address is not known.
+func Network(client netip.Addr) netip.Addr {
 	client = client.Unmap().WithZone("")
 	if client.Is6() {
 		if network, err := client.Prefix(bitsIPv6); err == nil {
-			client = network.Addr()
+			return network.Addr()
 		}
 	}
-	return l.count(l.addresses, client)
+	return client
 }
 
 // Person counts an attempt to sign in as somebody, as Address does. It is called as soon as the name is known: with OIDC and with tokens, that is after

@@ -22,11 +22,10 @@ func (s *Sight) actions(key *v1alpha1.ApiKey) (actions []page.Action) {
 	if keystate.Ended(key) != "" {
 		return nil
 	}
-	suspended := ptr.Deref(key.Spec.Suspended, false)
 	add(role.ChangeKey, "Claim", "claim", s.ReadsSecret && keystate.Unclaimed(key) != nil, false)
 	add(role.RotateKey, "Rotate", "rotate", CannotRotate(key) == "", false)
-	add(role.SuspendKey, "Suspend", "suspend", !suspended, false)
-	add(role.ResumeKey, "Resume", "resume", suspended, false)
+	add(role.SuspendKey, "Suspend", "suspend", CannotSuspend(key) == "", false)
+	add(role.ResumeKey, "Resume", "resume", CannotResume(key) == "", false)
 	add(role.RevokeKey, "Revoke", "revoke", true, true)
 	return actions
 }
@@ -40,6 +39,28 @@ func HasEnded(key *v1alpha1.ApiKey) string {
 		return "The key is revoked for good. Create another."
 	case keystate.Expired:
 		return "The key has expired. Create another."
+	}
+	return ""
+}
+
+// CannotSuspend says why there is nothing to suspend; empty if there is.
+func CannotSuspend(key *v1alpha1.ApiKey) string {
+	if ended := HasEnded(key); ended != "" {
+		return ended
+	}
+	if ptr.Deref(key.Spec.Suspended, false) {
+		return "The key is suspended already."
+	}
+	return ""
+}
+
+// CannotResume says why there is nothing to resume; empty if there is.
+func CannotResume(key *v1alpha1.ApiKey) string {
+	if ended := HasEnded(key); ended != "" {
+		return ended
+	}
+	if !ptr.Deref(key.Spec.Suspended, false) {
+		return "The key is not suspended."
 	}
 	return ""
 }

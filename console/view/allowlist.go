@@ -76,7 +76,7 @@ func sharedSites(domains []string) (warnings []string) {
 		if len(warnings) == shownWarnings {
 			return append(warnings, "There are more such sites.")
 		}
-		warnings = append(warnings, problem.Message+".")
+		warnings = append(warnings, problem.Error())
 	}
 	return warnings
 }

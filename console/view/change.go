@@ -17,19 +17,19 @@ import (
 // Suspend asks whether a key is to be refused until it is resumed.
 func (s *Sight) Suspend(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, key *v1alpha1.ApiKey) page.Suspend {
 	at := s.key(key)
-	return page.Suspend{Name: key.Name, Action: at.Of("suspend"), Back: at.Of(), Use: s.use(group, recorded, key), Error: HasEnded(key)}
+	return page.Suspend{Name: key.Name, Action: at.Of("suspend"), Back: at.Of(), Use: s.use(group, recorded, key), Cannot: CannotSuspend(key)}
 }
 
 // Revoke asks for the name of a key before it ends for ever.
 func (s *Sight) Revoke(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, key *v1alpha1.ApiKey) page.Revoke {
 	at := s.key(key)
-	return page.Revoke{Name: key.Name, Action: at.Of("revoke"), Back: at.Of(), Use: s.use(group, recorded, key)}
+	return page.Revoke{Name: key.Name, Action: at.Of("revoke"), Back: at.Of(), Use: s.use(group, recorded, key), Cannot: HasEnded(key)}
 }
 
 // Resume asks whether a suspended key is to be accepted again.
 func (s *Sight) Resume(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.Resume {
 	at := s.key(key)
-	resume := page.Resume{Name: key.Name, Action: at.Of("resume"), Back: at.Of(), Error: HasEnded(key)}
+	resume := page.Resume{Name: key.Name, Action: at.Of("resume"), Back: at.Of(), Cannot: CannotResume(key)}
 	if accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted); accepted != nil &&
 		accepted.Reason == v1alpha1.ReasonSuspended {
 		resume.Since = accepted.LastTransitionTime.Time
@@ -54,7 +54,7 @@ func (s *Sight) Resume(group *v1alpha1.Group, key *v1alpha1.ApiKey) page.Resume 
 // Claim asks before the text of a key is shown.
 func (s *Sight) Claim(key *v1alpha1.ApiKey) page.Claim {
 	at := s.key(key)
-	return page.Claim{Name: key.Name, Action: at.Of("claim"), Back: at.Of(), Error: CannotClaim(key)}
+	return page.Claim{Name: key.Name, Action: at.Of("claim"), Back: at.Of(), Cannot: CannotClaim(key)}
 }
 
 // CannotClaim says why the text of a key is never shown; empty if it may be.

@@ -61,7 +61,7 @@ func TestRotateOfOthers(t *testing.T) {
 		"The key is revoked for good. Create another.":                   web(revoked),
 		"The key is blocked, and rotates only when that is over: Ready.": web(state(v1alpha1.KeyBlocked)),
 	} {
-		if got := sight(role.Admin).Rotate(key).Error; got != want {
+		if got := sight(role.Admin).Rotate(key).Cannot; got != want {
 			t.Errorf("%q, expected %q", got, want)
 		}
 	}
@@ -102,21 +102,31 @@ func TestUse(t *testing.T) {
 	if d := gocmp.Diff(want, suspend.Use); d != "" {
 		t.Error(d)
 	}
-	if suspend.Action != "/groups/acme/acme/keys/acme/web/suspend" || suspend.Error != "" {
+	if suspend.Action != "/groups/acme/acme/keys/acme/web/suspend" || suspend.Cannot != "" || suspend.Error != "" {
 		t.Errorf("%+v", suspend)
 	}
 	revoke := sight(role.Admin).Revoke(acme(), &v1alpha1.GroupUsage{}, web(revoked))
 	if revoke.Action != "/groups/acme/acme/keys/acme/web/revoke" || len(revoke.Use.Origins) != 0 {
 		t.Errorf("%+v", revoke)
 	}
-	if got := sight(role.Admin).Suspend(acme(), recorded, web(revoked)).Error; got == "" {
-		t.Error("a revoked key may be suspended")
+	for name, got := range map[string]string{
+		"a revoked key may be suspended":         sight(role.Admin).Suspend(acme(), recorded, web(revoked)).Cannot,
+		"a suspended key may be suspended":       sight(role.Admin).Suspend(acme(), recorded, web(suspended)).Cannot,
+		"a revoked key may be revoked":           revoke.Cannot,
+		"a revoked key may be resumed":           sight(role.Admin).Resume(acme(), web(suspended, revoked)).Cannot,
+		"a key that is not suspended is resumed": sight(role.Admin).Resume(acme(), web()).Cannot,
+		"the text of a revoked key may be shown": sight(role.Admin).Claim(web(once, revoked)).Cannot,
+		"the text of a key in a Secret is shown": sight(role.Admin).Claim(web()).Cannot,
+	} {
+		if got == "" {
+			t.Error(name)
+		}
 	}
 }
 
 func TestResume(t *testing.T) {
 	key := web(suspended, with(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSuspended, ""))
-	if got := sight(role.Admin).Resume(acme(), key); !got.Since.Equal(now.Add(-time.Hour)) || got.By != "" || got.Remains != "" || got.Error != "" {
+	if got := sight(role.Admin).Resume(acme(), key); !got.Since.Equal(now.Add(-time.Hour)) || got.By != "" || got.Remains != "" || got.Cannot != "" {
 		t.Errorf("without a stamp: %+v", got)
 	}
 	key.Annotations = map[string]string{}

@@ -23,7 +23,7 @@ func (s *Sight) Rotate(key *v1alpha1.ApiKey) page.Rotate {
 	at := s.key(key)
 	asked := page.Rotate{
 		Name: key.Name, Action: at.Of("rotate"), Back: at.Of(), Preview: orElse(key.Status.Preview, "none yet"),
-		LastUse: timeOf(key.Status.LastUsedAt), Once: isOnce(key), Error: CannotRotate(key),
+		LastUse: timeOf(key.Status.LastUsedAt), Once: isOnce(key), Cannot: CannotRotate(key),
 	}
 	declared := declaredOverlap(key)
 	offered := offeredOverlaps

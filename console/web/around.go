@@ -21,7 +21,7 @@ const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
-	mostHeadBytes  = 32 << 10 // three cookies and the longest path are 18 KiB
+	mostHeadBytes  = 32 << 10 // four cookies and the longest path are 20 KiB
 	mostErrorBytes = 1 << 10
 )
 

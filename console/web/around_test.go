@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -211,5 +212,60 @@ func TestRequestsOfOnePersonAreBounded(t *testing.T) {
 	for range 3 {
 		go func() { <-d.began }()
 		want(t, again.get("/"), http.StatusOK)
+	}
+}
+
+// TestRequestsWithoutASessionAreBounded: who sends many forms slowly, without a session, keeps nobody out who has one, and of others those of the same
+// address, for that long.
+func TestRequestsWithoutASessionAreBounded(t *testing.T) {
+	t.Parallel()
+	i := install(t, func(c *web.Config) { c.AtOnce = 8 })
+	const address, beside, elsewhere = "2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"
+	at := func(b *browser, address string) *browser {
+		b.headers["Test-Address"] = address
+		return b
+	}
+	signedIn := at(i.browser(), address).signIn()
+	answered := make(chan int)
+	slowly := func(from string) (end func()) {
+		read, write := io.Pipe()
+		r := at(i.browser(), from).own(httptest.NewRequest(http.MethodPost, origin+"/sign-in/token", read))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		go func() {
+			w := httptest.NewRecorder()
+			i.handler.ServeHTTP(w, r)
+			answered <- w.Code
+		}()
+		if _, err := write.Write([]byte("t")); err != nil { // it is being read
+			t.Error(err)
+		}
+		return func() { _ = write.Close() }
+	}
+	var ends []func()
+	for range 4 {
+		ends = append(ends, slowly(address))
+	}
+	for _, from := range []string{address, beside} {
+		w := at(i.browser(), from).get("/sign-in")
+		want(t, w, http.StatusTooManyRequests, "Too many requests from your address", "<!doctype html>")
+		if w.Header().Get("Retry-After") != "1" {
+			t.Errorf("%v", w.Header())
+		}
+	}
+	want(t, at(i.browser(), elsewhere).get("/sign-in"), http.StatusOK)
+	want(t, signedIn.get("/"), http.StatusOK)
+	for range 2 {
+		ends = append(ends, slowly(elsewhere))
+	}
+	want(t, at(i.browser(), "192.0.2.9").get("/sign-in"), http.StatusServiceUnavailable, "Too many requests are being answered")
+	want(t, signedIn.get("/"), http.StatusOK)
+	for n, end := range ends {
+		if end(); <-answered != http.StatusForbidden {
+			t.Errorf("request %d", n)
+		}
+	}
+	for range 20 {
+		want(t, at(i.browser(), address).get("/sign-in"), http.StatusOK)
+		want(t, signedIn.get("/"), http.StatusOK)
 	}
 }

@@ -135,7 +135,7 @@ func (c *console) createRequest(a *asked) error {
 	case create:
 		var created place.Request
 		if created, err = a.desk.CreateRequest(a.r.Context(), entered); err == nil {
-			leave(a.w, created.Of())
+			a.leave(created.Of())
 		}
 	default:
 		var p page.Ask
@@ -172,7 +172,7 @@ func (c *console) deleteRequest(a *asked) error {
 		return c.again(a, form{title: ofAsked("Delete the request "), show: showDeleteRequest}, http.StatusConflict, problem)
 	}
 	if err == nil {
-		leave(a.w, place.RequestsIn(of.Namespace))
+		a.leave(place.RequestsIn(of.Namespace))
 	}
 	return err
 }

@@ -43,7 +43,7 @@ type Config struct {
 	Reach func(session.Claims) (*rest.Config, error)
 	// Origins are those that browsers reach the console at, such as https://console.example.
 	Origins []string
-	// Address returns where a request comes from, for the limit of sign-ins; the zero Addr if that is not known.
+	// Address returns where a request comes from, for the bounds of sign-ins and of requests without a session; the zero Addr if that is not known.
 	Address func(*http.Request) netip.Addr
 	// Verify returns whom a pasted token is of, or an error that wraps *SignInError if it is not accepted. Optional with Entry.
 	Verify func(ctx context.Context, token string) (session.Claims, error)
@@ -84,15 +84,16 @@ type Provider interface {
 
 // console serves the pages.
 type console struct {
-	config   Config
-	sessions *session.Sessions
-	guard    *csrf.Guard
-	limiter  *signin.Limiter
-	signIns  *signIns
-	turns    *perPerson
-	streams  *streams
-	mux      *http.ServeMux
-	routes   []string
+	config    Config
+	sessions  *session.Sessions
+	guard     *csrf.Guard
+	limiter   *signin.Limiter
+	signIns   *signIns
+	turns     *perOne[string] // by person
+	strangers *strangers
+	streams   *streams
+	mux       *http.ServeMux
+	routes    []string
 }
 
 // Pages serves all pages.
@@ -125,7 +126,8 @@ func New(config Config) (*Pages, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	c := &console{config: config, mux: http.NewServeMux(), turns: newPerPerson(min(mostTurnsOfPerson, (config.AtOnce+1)/2))}
+	c := &console{config: config, mux: http.NewServeMux(), turns: newPerOne[string](min(mostTurnsOfPerson, (config.AtOnce+1)/2))}
+	c.strangers = newStrangers(&config)
 	var err error
 	c.sessions, err = session.New(session.Config{
 		Ring: config.Ring, Now: config.Now, Revocations: config.Revocations, Reach: config.Reach, Loopback: config.Loopback,

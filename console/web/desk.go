@@ -27,8 +27,10 @@ type Desk interface {
 	Usage(ctx context.Context, of place.Group, month string) (page.Usage, error)
 	Log(ctx context.Context, of place.Group, query LogQuery) (page.Log, error)
 	// Allowlists lists those that apply to the Group; Allowlist is the editor of one, with what was entered if entered is not nil.
-	Allowlists(ctx context.Context, of place.Group) ([]page.Link, error)
+	Allowlists(ctx context.Context, of place.Group) (page.Allowlists, error)
 	Allowlist(ctx context.Context, of place.Group, namespace, name string, entered *EnteredAllowlist) (page.Allowlist, error)
+	// AllowlistYAML shows the editor with the allowlist as it would be saved. What the API server would not accept is an InvalidError.
+	AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) (page.Allowlist, error)
 	SaveAllowlist(ctx context.Context, of place.Group, namespace, name string, entered EnteredAllowlist) error
 
 	// SeesRequests reports whether the person may list the requests for keys of the Group.
@@ -78,9 +80,9 @@ type Desk interface {
 
 // ListQuery chooses one page of a list.
 type ListQuery struct {
-	Search string // part of a name; at most 253 characters
+	Search string // part of a name; of what no name can contain, nothing is found
 	After  string // the opaque Next of the page before; at most 4,096 characters
-	Order  string // of keys, one of the Orders of the page; empty is by name
+	Order  string // of keys, one of the Orders of the page; by name if it is none of them
 }
 
 // LogQuery chooses one page of a log.

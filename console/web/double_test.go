@@ -51,9 +51,13 @@ type desk struct {
 	cannot  *string          // what pages of changes say at first
 	follows *chan string     // what Follow returns
 	sees    *bool            // requests for keys
+	warns   *[]string        // of the API server, about what is changed
 }
 
-func (d desk) change(format string, args ...any) error {
+func (d desk) change(ctx context.Context, format string, args ...any) error {
+	for _, text := range *d.warns {
+		web.Warn(ctx, text)
+	}
 	*d.changes = append(*d.changes, d.of+": "+fmt.Sprintf(format, args...))
 	return *d.fails
 }
@@ -74,7 +78,8 @@ func (d desk) Platform(context.Context) (page.Platform, error) {
 }
 
 func (d desk) Keys(_ context.Context, of place.Group, query web.ListQuery) (page.Keys, error) {
-	return page.Keys{Create: of.Of("new-key"), Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
+	orders := page.Choices{Of: []page.Choice{{Value: "name", Text: "Name"}, {Value: "newest", Text: "Newest", Chosen: query.Order == "newest"}}}
+	return page.Keys{Create: of.Of("new-key"), Orders: orders, Next: of.Of() + "?after=x", Keys: []page.Key{{Name: "checkout of " + of.Name + query.Search + query.After, Href: checkout.Of()}}}, *d.fails
 }
 
 func (d desk) Key(context.Context, place.Key) (page.KeyDetail, error) {
@@ -95,20 +100,26 @@ func (d desk) Log(_ context.Context, of place.Group, query web.LogQuery) (page.L
 	return page.Log{Action: of.Of("log"), Entries: []page.Entry{{What: fmt.Sprintf("asked for %+v", query)}}}, *d.fails
 }
 
-func (d desk) Allowlists(_ context.Context, of place.Group) ([]page.Link, error) {
-	return []page.Link{{Text: "sites", Href: of.Allowlist("team-a", "sites")}}, *d.fails
+func (d desk) Allowlists(_ context.Context, of place.Group) (page.Allowlists, error) {
+	return page.Allowlists{Lists: []page.Link{{Text: "sites", Href: of.Allowlist("team-a", "sites")}}}, *d.fails
 }
 
 func (d desk) Allowlist(_ context.Context, of place.Group, namespace, name string, entered *web.EnteredAllowlist) (page.Allowlist, error) {
-	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of(), YAML: "kind: DomainAllowlist"}
+	p := page.Allowlist{Action: of.Allowlist(namespace, name), Back: of.Of()}
 	if entered != nil {
 		p.Domains.Value, p.Site.Value, p.Version = strings.Join(entered.Domains, "\n"), entered.Site, entered.Version
 	}
 	return p, nil
 }
 
-func (d desk) SaveAllowlist(_ context.Context, _ place.Group, namespace, name string, entered web.EnteredAllowlist) error {
-	return d.change("save %s/%s %+v", namespace, name, entered)
+func (d desk) AllowlistYAML(ctx context.Context, of place.Group, namespace, name string, entered web.EnteredAllowlist) (page.Allowlist, error) {
+	p, _ := d.Allowlist(ctx, of, namespace, name, &entered)
+	p.YAML = "kind: DomainAllowlist"
+	return p, *d.fails
+}
+
+func (d desk) SaveAllowlist(ctx context.Context, _ place.Group, namespace, name string, entered web.EnteredAllowlist) error {
+	return d.change(ctx, "save %s/%s %+v", namespace, name, entered)
 }
 
 func (d desk) SeesRequests(context.Context, place.Group) (bool, error) { return *d.sees, *d.fails }
@@ -122,8 +133,8 @@ func (d desk) Request(_ context.Context, of place.Group, review string) (page.Re
 		Decided: []page.Decided{{By: "who-was-faster"}}}, nil
 }
 
-func (d desk) DecideRequest(_ context.Context, of place.Group, review string, decision web.Decision) error {
-	return d.change("decide %s %+v", of.Request(review), decision)
+func (d desk) DecideRequest(ctx context.Context, of place.Group, review string, decision web.Decision) error {
+	return d.change(ctx, "decide %s %+v", of.Request(review), decision)
 }
 
 func (d desk) OwnRequests(_ context.Context, query web.ListQuery) (page.OwnRequests, error) {
@@ -153,16 +164,16 @@ func (d desk) AskYAML(ctx context.Context, entered web.EnteredRequest) (page.Ask
 	return p, *d.fails
 }
 
-func (d desk) CreateRequest(_ context.Context, entered web.EnteredRequest) (place.Request, error) {
-	return place.Request{Namespace: entered.Namespace, Name: entered.Name}, d.change("ask %+v", entered)
+func (d desk) CreateRequest(ctx context.Context, entered web.EnteredRequest) (place.Request, error) {
+	return place.Request{Namespace: entered.Namespace, Name: entered.Name}, d.change(ctx, "ask %+v", entered)
 }
 
 func (d desk) Deletable(_ context.Context, of place.Request) (page.DeleteRequest, error) {
 	return page.DeleteRequest{Name: of.Name, Action: of.Of("delete"), Key: of.Name, Error: *d.cannot}, nil
 }
 
-func (d desk) DeleteRequest(_ context.Context, of place.Request, typed string) error {
-	return d.change("delete %s, typed %q", of.Of(), typed)
+func (d desk) DeleteRequest(ctx context.Context, of place.Request, typed string) error {
+	return d.change(ctx, "delete %s, typed %q", of.Of(), typed)
 }
 
 func (d desk) NewKey(_ context.Context, of place.Group, entered *web.EnteredKey, yaml bool) (page.Create, error) {
@@ -177,42 +188,48 @@ func (d desk) NewKey(_ context.Context, of place.Group, entered *web.EnteredKey,
 	return p, nil
 }
 
-func (d desk) CreateKey(_ context.Context, of place.Group, entered web.EnteredKey) (place.Key, error) {
-	return place.Key{Group: of, Namespace: of.Namespace, Name: entered.Name}, d.change("create %s/%s %+v", of.Namespace, of.Name, entered)
+func (d desk) CreateKey(ctx context.Context, of place.Group, entered web.EnteredKey) (place.Key, error) {
+	return place.Key{Group: of, Namespace: of.Namespace, Name: entered.Name}, d.change(ctx, "create %s/%s %+v", of.Namespace, of.Name, entered)
 }
 
 func (d desk) Rotate(_ context.Context, of place.Key) (page.Rotate, error) {
-	return page.Rotate{Name: of.Name, Error: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
+	return page.Rotate{Name: of.Name, Cannot: *d.cannot, Action: of.Of("rotate"), Overlaps: []page.Overlap{{Choice: page.Choice{Value: "24h", Text: "24 hours"}}}}, nil
 }
 
 func (d desk) Suspend(_ context.Context, of place.Key) (page.Suspend, error) {
-	return page.Suspend{Name: of.Name, Error: *d.cannot, Action: of.Of("suspend")}, nil
+	return page.Suspend{Name: of.Name, Cannot: *d.cannot, Action: of.Of("suspend")}, nil
 }
 
 func (d desk) Resume(_ context.Context, of place.Key) (page.Resume, error) {
-	return page.Resume{Name: of.Name, Error: *d.cannot, Action: of.Of("resume")}, nil
+	return page.Resume{Name: of.Name, Cannot: *d.cannot, Action: of.Of("resume")}, nil
 }
 
 func (d desk) Revoke(_ context.Context, of place.Key) (page.Revoke, error) {
-	return page.Revoke{Name: of.Name, Error: *d.cannot, Action: of.Of("revoke")}, nil
+	return page.Revoke{Name: of.Name, Cannot: *d.cannot, Action: of.Of("revoke")}, nil
 }
 
-func (d desk) DoRotate(_ context.Context, of place.Key, overlap string) error {
-	return d.change("rotate %s %s", of.Of(), overlap)
+func (d desk) DoRotate(ctx context.Context, of place.Key, overlap string) error {
+	return d.change(ctx, "rotate %s %s", of.Of(), overlap)
 }
 
-func (d desk) DoSuspend(_ context.Context, of place.Key) error {
-	return d.change("suspend %s", of.Of())
+func (d desk) DoSuspend(ctx context.Context, of place.Key) error {
+	return d.change(ctx, "suspend %s", of.Of())
 }
-func (d desk) DoResume(_ context.Context, of place.Key) error { return d.change("resume %s", of.Of()) }
-func (d desk) DoRevoke(_ context.Context, of place.Key) error { return d.change("revoke %s", of.Of()) }
+
+func (d desk) DoResume(ctx context.Context, of place.Key) error {
+	return d.change(ctx, "resume %s", of.Of())
+}
+
+func (d desk) DoRevoke(ctx context.Context, of place.Key) error {
+	return d.change(ctx, "revoke %s", of.Of())
+}
 
 func (d desk) Claimable(_ context.Context, of place.Key) (page.Claim, error) {
-	return page.Claim{Name: of.Name, Error: *d.cannot, Action: of.Of("claim")}, nil
+	return page.Claim{Name: of.Name, Cannot: *d.cannot, Action: of.Of("claim")}, nil
 }
 
-func (d desk) Claim(_ context.Context, of place.Key) (page.Plaintext, error) {
-	if err := d.change("claim %s", of.Of()); err != nil || *d.claimed {
+func (d desk) Claim(ctx context.Context, of place.Key) (page.Plaintext, error) {
+	if err := d.change(ctx, "claim %s", of.Of()); err != nil || *d.claimed {
 		return page.Plaintext{}, err
 	}
 	*d.claimed = true
@@ -232,6 +249,7 @@ type installation struct {
 	cannot  string
 	follows chan string
 	sees    bool
+	warns   []string
 }
 
 func install(t testing.TB, change ...func(*web.Config)) *installation {
@@ -241,7 +259,7 @@ func install(t testing.TB, change ...func(*web.Config)) *installation {
 	now := func() time.Time { return i.now }
 	config := web.Config{
 		Desk: func(of *person.Person) (web.Desk, error) {
-			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows, &i.sees}, nil
+			return desk{of.Name, &i.changes, &i.fails, &claimed, &i.entered, &i.cannot, &i.follows, &i.sees, &i.warns}, nil
 		},
 		Ring: keyring.Random(i.now), Now: now, Log: slog.New(slog.NewJSONHandler(i.log, nil)), Registry: i.metrics,
 		Revocations: session.NewMemory(now, i.now.Add(-time.Hour)), Origins: []string{origin},

@@ -22,6 +22,8 @@ import (
 
 const (
 	notFound = "It does not exist, or you may not see it."
+	// whoGives is what to do about a right that is missing.
+	whoGives = "Whoever manages access to that namespace can give you the right."
 	// mostReason is how many characters of what the API server said are shown.
 	mostReason = 500
 )
@@ -119,15 +121,26 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= http.StatusInternalServerError { // its text may have names, and is not logged
 		c.config.Log.Error("a request failed", slog.Int("status", status), slog.String("reason", string(apierrors.ReasonForError(err))))
 	}
-	c.failure(w, r, status, page.Failure{Reason: reason})
+	doc := page.Failure{Reason: reason}
+	if status == http.StatusForbidden {
+		doc.Hint = whoGives
+	}
+	c.failure(w, r, status, doc)
 }
 
-// failure answers with a page that keeps what was sent.
+// failure answers with a page that keeps what was sent: to be sent again, unless that does not help.
 func (c *console) failure(w http.ResponseWriter, r *http.Request, status int, doc page.Failure) {
 	if r.Method == http.MethodPost && status != http.StatusNotFound && r.PostForm != nil {
 		doc.Action, doc.Kept = r.URL.EscapedPath(), kept(r.PostForm)
+		if doc.Hint != "" { // to send it again does not help
+			doc.Action, doc.Kept = "", slices.DeleteFunc(doc.Kept, func(f page.Field) bool { return f.Hidden || f.Value == "" })
+		}
 	}
-	c.write(w, status, doc, c.frame(r, title(status)))
+	frame := c.frame(r, title(status))
+	if status == http.StatusNotFound { // nor does the Group have pages, as far as the person may know
+		frame.Tabs = nil
+	}
+	c.write(w, status, doc, frame)
 }
 
 // labels are those of the fields that are kept; the empty ones are sent again and not shown.

@@ -130,6 +130,12 @@ func TestYAMLAndChecksChangeNothing(t *testing.T) {
 		t.Error("the YAML was not asked for")
 	}
 	want(t, b.send(all[1].path, with(all[1].form, "step", "yaml")), http.StatusOK, "kind: DomainAllowlist")
+	b.fails = &web.InvalidError{Fields: map[string]string{"domains": "There is no such site."}}
+	w = b.send(all[1].path, with(all[1].form, "step", "yaml"))
+	want(t, w, http.StatusUnprocessableEntity, "There is no such site.", "*.acme.example")
+	if strings.Contains(w.Body.String(), "kind: DomainAllowlist") {
+		t.Error("the YAML of what is not accepted is shown")
+	}
 	if len(b.changes) > 0 {
 		t.Errorf("the Desk was asked for %q", b.changes)
 	}
@@ -148,7 +154,7 @@ func TestErrorsOfTheDesk(t *testing.T) {
 		kept         bool
 	}{
 		{"not found", fmt.Errorf("apikeys x: %w", web.ErrNotFound), 404, 404, "It does not exist, or you may not see it.", false},
-		{"forbidden", fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden), 403, 403, "You may not do this: ada cannot create apikeys.", true},
+		{"forbidden", fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden), 403, 403, "You may not do this: ada cannot create apikeys.", false},
 		{"conflict", fmt.Errorf("%w: x", web.ErrConflict), 409, 409, "Somebody else has changed it since", true},
 		{"invalid", &web.InvalidError{Fields: map[string]string{"addresses": "1.2.3 is no prefix.", "": "It was refused."}}, 422, 422, "1.2.3 is no prefix.", true},
 		{"invalid elsewhere", fmt.Errorf("x: %w", &web.InvalidError{Fields: map[string]string{"secret": "The name is taken."}}), 422, 422, "The name is taken.", true},
@@ -212,7 +218,11 @@ func TestPagesSayWhyNot(t *testing.T) {
 	for _, one := range changes()[2:] {
 		b := install(t).browser().signIn()
 		b.cannot = "The key is revoked for good."
-		want(t, b.get(one.path), http.StatusOK, "The key is revoked for good.")
+		page := b.get(one.path)
+		want(t, page, http.StatusOK, "The key is revoked for good.")
+		if strings.Contains(one.path, checkout.Of()) && strings.Contains(page.Body.String(), "<button class=") {
+			t.Errorf("%s offers it: %s", one.path, page.Body)
+		}
 		b.fails = &web.InvalidError{Fields: map[string]string{"": "It was refused."}}
 		w := b.send(one.path, one.form)
 		want(t, w, http.StatusUnprocessableEntity, "It was refused.")
@@ -254,6 +264,7 @@ func TestQueries(t *testing.T) {
 	}{
 		{acme.Of() + "?search=shop&after=x", 200, "checkout of acmeshopx"},
 		{acme.Of() + "?search=" + strings.Repeat("a", 254), 422, "At most 253 characters."},
+		{acme.Of() + "?search=%00&order=newest", 422, "It has characters that cannot be shown."},
 		{acme.Of() + "?after=" + strings.Repeat("a", 4097), 422, "This page of the list does not exist."},
 		{acme.Of("usage") + "?month=2026-03", 200, "Month 2026-03"},
 		{acme.Of("usage") + "?month=2026-3", 422, "Write a month as 2026-03."},
@@ -282,5 +293,55 @@ func TestQueries(t *testing.T) {
 		{"/nothing", 404, "404 page not found"},
 	} {
 		want(t, b.get(one.path), one.status, "<!doctype html>", one.says)
+	}
+}
+
+// TestASearchThatCannotBeOne keeps what was searched for, the order and the buttons, and shows no keys.
+func TestASearchThatCannotBeOne(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	long := strings.Repeat("a", 254)
+	for search, shown := range map[string]string{"shop%00": "shop\uFFFD", long: long, "a%ffb": "a\uFFFDb"} {
+		w := b.get(acme.Of() + "?order=newest&search=" + search)
+		want(t, w, http.StatusUnprocessableEntity, `<option value="newest" selected>`, "/new-key", `name="search" value="`+shown+`"`, "Nothing matches")
+		if text := w.Body.String(); strings.Contains(text, "checkout of acme") || strings.Contains(text, "Next page") {
+			t.Errorf("%.20s finds keys: %s", search, text)
+		}
+	}
+	want(t, b.get(acme.Of()+"?order="+strings.Repeat("x", 300)), http.StatusOK, "checkout of acme")
+}
+
+// TestARightThatIsMissing says whom to ask, and has what was entered to be copied: it does not help to send it again.
+func TestARightThatIsMissing(t *testing.T) {
+	t.Parallel()
+	const whoGives = "Whoever manages access to that namespace can give you the right."
+	b := install(t).browser().signIn()
+	create, suspend := changes()[0], changes()[3]
+	form := with(create.form, "description", "The <b>shop")
+	token := formToken(t, b.get(create.path))
+	b.fails = fmt.Errorf("%w: ada cannot create apikeys", web.ErrForbidden)
+	w := b.post(create.path, token, form)
+	want(t, w, http.StatusForbidden, "ada cannot create apikeys", whoGives, "What you entered", "The &lt;b&gt;shop", "<bdi>web</bdi>")
+	if text := w.Body.String(); strings.Contains(text, "<button class=") || strings.Contains(text, `name="step"`) {
+		t.Errorf("it can be sent again: %s", text)
+	}
+	w = b.post(suspend.path, token, suspend.form)
+	want(t, w, http.StatusForbidden, whoGives)
+	if strings.Contains(w.Body.String(), "What you entered") {
+		t.Error("nothing was entered")
+	}
+	want(t, b.get(acme.Of()), http.StatusForbidden, whoGives)
+}
+
+// TestAForeignGroupHasNoPages: it looks as one that does not exist, and as a page of one's own that does not.
+func TestAForeignGroupHasNoPages(t *testing.T) {
+	t.Parallel()
+	b := install(t).browser().signIn()
+	for _, page := range []string{"", "/usage", "/requests", "/new-key"} {
+		w := b.get("/groups/team-a/foreign" + page)
+		want(t, w, http.StatusNotFound, "It does not exist, or you may not see it.")
+		if strings.Contains(w.Body.String(), "Pages of this Group") {
+			t.Errorf("%s: %s", page, w.Body)
+		}
 	}
 }

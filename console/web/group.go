@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keyward-dev/keyward/console/page"
@@ -24,8 +25,7 @@ func (c *console) routeGroups() {
 		return a.desk.Projects(a.r.Context(), a.group)
 	})
 	c.page(groupPattern+"/allowlists", ofGroup("Allowlists of "), func(a *asked) (document, error) {
-		lists, err := a.desk.Allowlists(a.r.Context(), a.group)
-		return page.Allowlists{Lists: lists}, err
+		return a.desk.Allowlists(a.r.Context(), a.group)
 	})
 	c.page(groupPattern+"/log", ofGroup("Log of "), showLog)
 	c.form(allowlistPattern, form{
@@ -46,13 +46,11 @@ func keys(a *asked) (document, error) {
 	if f.errors["after"] != "" {
 		return nil, &InvalidError{Fields: map[string]string{"": "This page of the list does not exist."}}
 	}
-	sought := page.Input{Value: query.Search, Error: f.errors["search"]}
-	if sought.Error != "" {
-		a.errors = f.errors
-		return page.Keys{Search: sought, Action: a.group.Of()}, nil
-	}
 	p, err := a.desk.Keys(a.r.Context(), a.group, query)
-	p.Search, p.Action = sought, a.group.Of()
+	p.Search, p.Action = page.Input{Value: strings.ToValidUTF8(query.Search, "\uFFFD"), Error: f.errors["search"]}, a.group.Of()
+	if p.Search.Error != "" { // the rest of the page stays as it was chosen
+		a.errors, p.Keys, p.Next = f.errors, nil, ""
+	}
 	return p, err
 }
 
@@ -142,9 +140,6 @@ func showAllowlist(a *asked) (document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.r.PostForm.Get("step") != stepYAML {
-		p.YAML = ""
-	}
 	p.Problem = a.problemBeside(p.Problem, "domains", "projects", "missing", "site")
 	refuse(&p.Domains.Error, a.errors, "domains")
 	refuse(&p.Projects.Error, a.errors, "projects")
@@ -159,18 +154,24 @@ func (c *console) changeAllowlist(a *asked) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if a.r.PostForm.Get("step") != stepSave {
-		doc, err := showAllowlist(a)
+	namespace, name := a.r.PathValue("allowns"), a.r.PathValue("allowlist")
+	if step := a.r.PostForm.Get("step"); step != stepSave {
+		var doc document
+		var err error
+		if step == stepYAML {
+			doc, err = a.desk.AllowlistYAML(a.r.Context(), a.group, namespace, name, entered)
+		} else {
+			doc, err = showAllowlist(a)
+		}
 		if err == nil {
-			c.show(a, http.StatusOK, "Allowlist "+a.r.PathValue("allowlist"), doc)
+			c.show(a, http.StatusOK, "Allowlist "+name, doc)
 		}
 		return err
 	}
 	entered.Site = ""
-	namespace, name := a.r.PathValue("allowns"), a.r.PathValue("allowlist")
 	if err := a.desk.SaveAllowlist(a.r.Context(), a.group, namespace, name, entered); err != nil {
 		return err
 	}
-	leave(a.w, a.group.Allowlist(namespace, name))
+	a.leave(a.group.Allowlist(namespace, name))
 	return nil
 }

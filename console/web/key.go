@@ -87,7 +87,7 @@ func (c *console) createKey(a *asked) error {
 	}
 	created, err := a.desk.CreateKey(a.r.Context(), a.group, entered)
 	if err == nil {
-		leave(a.w, created.Of())
+		a.leave(created.Of())
 	}
 	return err
 }
@@ -148,7 +148,7 @@ func rotate(a *asked) error {
 // done leaves to the page of the key, unless something failed.
 func (a *asked) done(err error) error {
 	if err == nil {
-		leave(a.w, a.key.Of())
+		a.leave(a.key.Of())
 	}
 	return err
 }

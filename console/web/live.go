@@ -27,7 +27,7 @@ const (
 
 // streams counts those that are open.
 type streams struct {
-	people *perPerson
+	people *perOne[string]
 	open   prometheus.Gauge
 
 	over context.Context // ends with all of them
@@ -38,7 +38,7 @@ type streams struct {
 }
 
 func newStreams(registry prometheus.Registerer) (*streams, error) {
-	s := &streams{people: newPerPerson(mostOfPerson), open: prometheus.NewGauge(prometheus.GaugeOpts{
+	s := &streams{people: newPerOne[string](mostOfPerson), open: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "keyward_console_streams", Help: "Pages that are kept current at the moment.",
 	})}
 	s.over, s.end = context.WithCancel(context.Background())

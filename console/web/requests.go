@@ -58,7 +58,7 @@ func (c *console) decideRequest(a *asked) error {
 		return c.again(a, form{title: titled("Request for a key"), show: showRequest}, http.StatusConflict, problem)
 	}
 	if err == nil {
-		leave(a.w, a.group.Request(name))
+		a.leave(a.group.Request(name))
 	}
 	return err
 }

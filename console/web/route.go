@@ -39,6 +39,7 @@ type document interface {
 type asked struct {
 	w       http.ResponseWriter
 	r       *http.Request
+	leave   func(path string) // to another page, which says what the API server warned of
 	desk    Desk
 	group   place.Group // of the path; empty: it names none
 	key     place.Key
@@ -115,7 +116,12 @@ func (c *console) guarded(pattern string, handler http.Handler) http.Handler {
 	if strings.HasPrefix(pattern, groupPattern) {
 		handler = c.sessions.RequireActive(groupOf, handler)
 	}
-	return c.sessions.Identify(c.guard.Protect(c.sessions.Require(c.inTurn(named(handler)))))
+	return c.identified(c.sessions.Require(named(handler)))
+}
+
+// identified knows who has sent a request before anything of its form is read, which may take long.
+func (c *console) identified(handler http.Handler) http.Handler {
+	return c.sessions.Identify(c.inTurn(c.guard.Protect(handler)))
 }
 
 func groupOf(r *http.Request) string { return r.PathValue("ns") + "/" + r.PathValue("group") }
@@ -148,6 +154,9 @@ func goodNames(r *http.Request) bool {
 // serve answers a request of a person, and its errors.
 func (c *console) serve(answer func(a *asked) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			r = r.WithContext(context.WithValue(r.Context(), warningsKey{}, &warnings{}))
+		}
 		a, err := c.ask(w, r)
 		if err == nil {
 			err = answer(a)
@@ -168,7 +177,11 @@ func (c *console) ask(w http.ResponseWriter, r *http.Request) (*asked, error) {
 		return nil, err
 	}
 	group := place.Group{Namespace: r.PathValue("ns"), Name: r.PathValue("group")}
-	return &asked{w: w, r: r, desk: desk, group: group,
+	leave := func(path string) {
+		c.sessions.Notify(w, r, path, warned(r.Context()))
+		leave(w, path)
+	}
+	return &asked{w: w, r: r, leave: leave, desk: desk, group: group,
 		key: place.Key{Group: group, Namespace: r.PathValue("keyns"), Name: r.PathValue("key")}}, nil
 }
 
@@ -191,7 +204,7 @@ func (c *console) member(ctx context.Context, of *person.Person, groupID string)
 
 // frame is what surrounds the page that answers a request.
 func (c *console) frame(r *http.Request, title string) page.Frame {
-	f := page.Frame{Title: title, Token: csrf.Token(r.Context()), Now: c.config.Now()}
+	f := page.Frame{Title: title, Token: csrf.Token(r.Context()), Now: c.config.Now(), Warnings: warned(r.Context())}
 	of, ok := person.From(r.Context())
 	if !ok {
 		return f
@@ -236,6 +249,7 @@ func tabs(group place.Group, current string, requests bool) (all []page.Tab) {
 // show answers with a page. If it is not known whether the person sees requests, they are not offered.
 func (c *console) show(a *asked, status int, title string, doc document) {
 	frame := c.frame(a.r, title)
+	frame.Warnings = append(frame.Warnings, c.sessions.Notices(a.w, a.r)...)
 	if len(frame.Tabs) > 0 {
 		if sees, err := a.desk.SeesRequests(a.r.Context(), a.group); err == nil && sees {
 			frame.Tabs = tabs(a.group, a.r.URL.Path, true)

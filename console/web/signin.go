@@ -22,7 +22,7 @@ const (
 )
 
 func (c *console) routeSignIn() {
-	open := func(h http.HandlerFunc) http.Handler { return c.sessions.Identify(c.guard.Protect(h)) }
+	open := func(h http.HandlerFunc) http.Handler { return c.identified(h) }
 	c.handle("GET "+session.SignInPath, open(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := person.From(r.Context()); ok {
 			leave(w, session.LocalPath(r.URL.Query().Get("next")))

@@ -147,12 +147,18 @@ func Operations() []Operation {
 
 // May reports whether a role includes an operation. Unknown roles include nothing, and unknown operations belong to no role.
 func May(r Role, o Operation) bool {
+	lowest, ok := Lowest(o)
+	return ok && rank(r) >= rank(lowest)
+}
+
+// Lowest returns the lowest role that includes an operation; false if none does.
+func Lowest(o Operation) (Role, bool) {
 	for _, row := range table {
 		if row.operation == o {
-			return row.lowest != nobody && rank(r) >= rank(row.lowest)
+			return row.lowest, row.lowest != nobody
 		}
 	}
-	return false
+	return nobody, false
 }
 
 // Markdown returns the tables of docs/access.md.

@@ -33,6 +33,31 @@ const (
 	VerdictWithdrawn Verdict = "Withdrawn"
 )
 
+// Via is how somebody has done something, by what the client says about itself.
+//
+// +kubebuilder:validation:Enum=kubectl;gitops;console;helm;automation;other
+type Via string
+
+// Vias are as the log of a Group has them.
+const (
+	ViaKubectl    Via = "kubectl"
+	ViaGitOps     Via = "gitops"
+	ViaConsole    Via = "console"
+	ViaHelm       Via = "helm"
+	ViaAutomation Via = "automation" // another client of a ServiceAccount
+	ViaOther      Via = "other"
+)
+
+// Known reports whether it is one of the Vias.
+func (v Via) Known() bool {
+	switch v {
+	case ViaKubectl, ViaGitOps, ViaConsole, ViaHelm, ViaAutomation, ViaOther:
+		return true
+	default:
+		return false
+	}
+}
+
 // Decision is what a person decides about a request.
 type Decision struct {
 	// verdict is Approved or Refused; and Withdrawn, after Approved. Refused and Withdrawn are final.
@@ -69,6 +94,11 @@ type Decided struct {
 	// +required
 	By string `json:"by,omitempty"`
 
+	// via is how the user decided: kubectl, gitops, console, helm, automation or other; absent where that is not known.
+	//
+	// +optional
+	Via Via `json:"via,omitempty"`
+
 	// at is when the user decided.
 	//
 	// +required
@@ -102,6 +132,12 @@ type RequestIdentity struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	By string `json:"by,omitempty"`
+
+	// via is how that user created it, as recorded by admission: kubectl, gitops, console, helm, automation or other; absent where that is not
+	// known.
+	//
+	// +optional
+	Via Via `json:"via,omitempty"`
 
 	// at is when it was created.
 	//

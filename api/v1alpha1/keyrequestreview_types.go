@@ -65,10 +65,11 @@ type Decision struct {
 	// +required
 	Verdict Verdict `json:"verdict,omitempty"`
 
-	// reason is a text for who asked, at most 500 characters.
+	// reason is a text for who asked, at most 500 characters, of which line feeds and tabs are the only control characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=500
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[^\\P{Cc}\\n\\t]')",message="it has control characters, which would act on the terminals of others; write text"
 	// +optional
 	Reason string `json:"reason,omitempty"`
 }

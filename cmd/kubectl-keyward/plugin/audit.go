@@ -51,7 +51,7 @@ only its OCSF event. A Group that was deleted is found by its name as long as it
 		if len(args) > 1 {
 			filter.key = args[1]
 		}
-		log, err := s.log(ctx, args[0])
+		log, err := s.log(ctx, s.named(args[0]))
 		if err != nil {
 			return err
 		}

@@ -22,8 +22,6 @@ import (
 // maxRequestText is how many characters a use case and a reason have at most.
 const maxRequestText = 500
 
-var errNoGroup = errors.New("no Group can have such a name: write NAME or NAMESPACE/NAME; " + mayBeKey)
-
 // asking is what the command line says of a request.
 type asking struct {
 	projects, permissions []string

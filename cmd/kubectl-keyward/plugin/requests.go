@@ -131,8 +131,10 @@ func (a *app) ownRequests(ctx context.Context, s *session) error {
 
 // requestsToDecide lists the reviews of the namespace.
 func (a *app) requestsToDecide(ctx context.Context, s *session, args []string, all bool) error {
+	name := ""
 	if len(args) == 1 {
-		if _, err := s.group(ctx, args[0]); err != nil {
+		name = s.named(args[0])
+		if _, err := s.group(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -147,7 +149,7 @@ func (a *app) requestsToDecide(ctx context.Context, s *session, args []string, a
 	views := []requestView{}
 	for i := range reviews {
 		review := &reviews[i]
-		if (len(args) == 0 || review.Spec.Group.Name == args[0]) && (all || review.Spec.Decision == nil) {
+		if (name == "" || review.Spec.Group.Name == name) && (all || review.Spec.Decision == nil) {
 			views = append(views, viewOfReview(review))
 		}
 	}

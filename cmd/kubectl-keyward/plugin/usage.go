@@ -3,7 +3,6 @@ package plugin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -303,5 +302,3 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 		add(false, v1alpha1.ReasonKeyLimitReached, "no key slot is left for another ApiKey")
 	}
 }
-
-var errGroupName = errors.New("no Group can have such a name: write the name alone, and its namespace with -n; " + mayBeKey)

@@ -236,7 +236,7 @@ func (a *app) printEvents(events []groupevent.Event, first bool) error {
 	}
 	for i := range events {
 		e := &events[i]
-		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(e.Actor.User, "-"), e.Actor.Via, e.Details()))
+		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(exact(e.Actor.User), "-"), e.Actor.Via, e.Details()))
 	}
 	p.table(rows)
 	return a.write(p.Bytes())

@@ -229,7 +229,7 @@ func (p *page) requests(views []requestView, among []v1alpha1.KeyRequestReview) 
 	for i := range views {
 		v := &views[i]
 		row := []cell{{v.named(among), bold}}
-		row = append(row, texts(v.Namespace, or(v.By, "-"), brief(v.Projects), brief(v.Permissions), or(v.Lifetime, "default"), p.when(v.AskedAt, minute))...)
+		row = append(row, texts(v.Namespace, or(exact(v.By), "-"), brief(v.Projects), brief(v.Permissions), or(v.Lifetime, "default"), p.when(v.AskedAt, minute))...)
 		rows = append(rows, append(row, cell{string(v.State), requestStyle(v.State)}, cell{text: shortened(v.UseCase)}))
 	}
 	p.table(rows)

@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -50,6 +51,7 @@ var _ = Describe("The schema of requests for keys", func() {
 		for _, change := range []func(*v1alpha1.KeyRequestSpec){
 			func(s *v1alpha1.KeyRequestSpec) { s.UseCase = "" },
 			func(s *v1alpha1.KeyRequestSpec) { s.UseCase = strings.Repeat("x", 501) },
+			func(s *v1alpha1.KeyRequestSpec) { s.UseCase = "The shop\x1b[2J" },
 			func(s *v1alpha1.KeyRequestSpec) { s.Projects = nil },
 			func(s *v1alpha1.KeyRequestSpec) { s.Projects = append(s.Projects, s.Projects...) },
 			func(s *v1alpha1.KeyRequestSpec) { s.Lifetime = "Never" },
@@ -57,6 +59,24 @@ var _ = Describe("The schema of requests for keys", func() {
 			r := request()
 			change(&r.Spec)
 			Expect(testenv.Admin.Create(ctx, r)).To(MatchError(apierrors.IsInvalid, "IsInvalid"), "%+v", r.Spec)
+		}
+	})
+
+	It("refuses control characters, which would act on the terminals of others", func(ctx SpecContext) {
+		for _, text := range []string{"\x1b[2J", "\x07", "a\rb", "\u009b5m", "\x7f", "\x00"} {
+			r := request()
+			r.Spec.UseCase = "The shop" + text
+			Expect(testenv.Admin.Create(ctx, r)).To(MatchError(ContainSubstring("control characters")), "%q", text)
+			decided := review()
+			Expect(testenv.Admin.Create(ctx, decided)).To(Succeed())
+			decided.Spec.Decision = &v1alpha1.Decision{Verdict: v1alpha1.VerdictRefused, Reason: "No" + text}
+			Expect(testenv.Admin.Update(ctx, decided)).To(MatchError(ContainSubstring("control characters")), "%q", text)
+			Expect(testenv.Admin.Delete(ctx, decided)).To(Succeed())
+		}
+		for i, text := range []string{"The shop\nshows\tscenes", "Für 商店 👩‍💻 שלום", "100 % [^P] \\P{Cc}"} {
+			r := request()
+			r.Name, r.Spec.UseCase = fmt.Sprint("text-", i), text
+			Expect(testenv.Admin.Create(ctx, r)).To(Succeed(), text)
 		}
 	})
 

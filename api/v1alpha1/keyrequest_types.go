@@ -31,10 +31,12 @@ type KeyRequestSpec struct {
 	// +optional
 	Permissions []PermissionName `json:"permissions,omitempty"`
 
-	// useCase says to the owner of the Group what the key is for, 1 to 500 characters.
+	// useCase says to the owner of the Group what the key is for, 1 to 500 characters, of which line feeds and tabs are the only
+	// control characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=500
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[^\\P{Cc}\\n\\t]')",message="it has control characters, which would act on the terminals of others; write text"
 	// +required
 	UseCase string `json:"useCase,omitempty"`
 

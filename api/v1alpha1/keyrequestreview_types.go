@@ -33,6 +33,31 @@ const (
 	VerdictWithdrawn Verdict = "Withdrawn"
 )
 
+// Via is how somebody has done something, by what the client says about itself.
+//
+// +kubebuilder:validation:Enum=kubectl;gitops;console;helm;automation;other
+type Via string
+
+// Vias are as the log of a Group has them.
+const (
+	ViaKubectl    Via = "kubectl"
+	ViaGitOps     Via = "gitops"
+	ViaConsole    Via = "console"
+	ViaHelm       Via = "helm"
+	ViaAutomation Via = "automation" // another client of a ServiceAccount
+	ViaOther      Via = "other"
+)
+
+// Known reports whether it is one of the Vias.
+func (v Via) Known() bool {
+	switch v {
+	case ViaKubectl, ViaGitOps, ViaConsole, ViaHelm, ViaAutomation, ViaOther:
+		return true
+	default:
+		return false
+	}
+}
+
 // Decision is what a person decides about a request.
 type Decision struct {
 	// verdict is Approved or Refused; and Withdrawn, after Approved. Refused and Withdrawn are final.
@@ -40,10 +65,11 @@ type Decision struct {
 	// +required
 	Verdict Verdict `json:"verdict,omitempty"`
 
-	// reason is a text for who asked, at most 500 characters.
+	// reason is a text for who asked, at most 500 characters, of which line feeds and tabs are the only control characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=500
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[^\\P{Cc}\\n\\t]')",message="it has control characters, which would act on the terminals of others; write text"
 	// +optional
 	Reason string `json:"reason,omitempty"`
 }
@@ -68,6 +94,11 @@ type Decided struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +required
 	By string `json:"by,omitempty"`
+
+	// via is how the user decided: kubectl, gitops, console, helm, automation or other; absent where that is not known.
+	//
+	// +optional
+	Via Via `json:"via,omitempty"`
 
 	// at is when the user decided.
 	//
@@ -102,6 +133,12 @@ type RequestIdentity struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	By string `json:"by,omitempty"`
+
+	// via is how that user created it, as recorded by admission: kubectl, gitops, console, helm, automation or other; absent where that is not
+	// known.
+	//
+	// +optional
+	Via Via `json:"via,omitempty"`
 
 	// at is when it was created.
 	//

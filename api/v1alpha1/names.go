@@ -4,6 +4,8 @@ package v1alpha1
 const (
 	// AnnotationCreatedBy holds the user who created an ApiKey or a KeyRequest; stamped at admission.
 	AnnotationCreatedBy = "keyward.dev/created-by"
+	// AnnotationCreatedVia holds, on a KeyRequest, a Via: how its user created it; stamped at admission.
+	AnnotationCreatedVia = "keyward.dev/created-via"
 	// AnnotationChangedBy holds the user who last changed the spec of an object, or requested a rotation; stamped at admission.
 	AnnotationChangedBy = "keyward.dev/changed-by"
 	// AnnotationChanges holds the last changes of the spec of an object, with who made them; stamped at admission. The log of

@@ -1,6 +1,7 @@
 package grouplog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -43,13 +44,18 @@ func ofReview(group *v1alpha1.Group, review *v1alpha1.KeyRequestReview) *evidenc
 	for _, name := range review.Spec.Permissions {
 		data.Permissions = append(data.Permissions, string(name))
 	}
-	e.addAbout(e.subject, groupevent.TypeRequestCreated, e.subject.UID+requested, of.At.Time, groupevent.Actor{User: of.By, Via: groupevent.ViaUnknown}, data)
+	e.addAbout(e.subject, groupevent.TypeRequestCreated, e.subject.UID+requested, of.At.Time, actor(of.By, of.Via), data)
 	for i := range review.Spec.Decided {
 		d := &review.Spec.Decided[i]
 		e.addAbout(e.subject, verdicts[d.Verdict], e.subject.UID+decidedAs(d.Verdict), d.At.Time,
-			groupevent.Actor{User: d.By, Via: groupevent.ViaUnknown}, groupevent.RequestDecided{Reason: d.Reason})
+			actor(d.By, d.Via), groupevent.RequestDecided{Reason: d.Reason})
 	}
 	return e
+}
+
+// actor returns who made a request or decided about it. How is not known of what was recorded by a manager that did not stamp it.
+func actor(user string, via v1alpha1.Via) groupevent.Actor {
+	return groupevent.Actor{User: user, Via: cmp.Or(string(via), groupevent.ViaUnknown)}
 }
 
 // ended adds that a request has ended about which nobody had decided.

@@ -154,10 +154,10 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 		web := request("web")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(web), web)).To(Succeed())
 		for what, want := range map[string]string{
-			"request.created web":     `KeyRequest by jane unknown: {"lifetime":"30d","permissions":["read"],"projects":["marketing"],"useCase":"The shop"}`,
-			"request.approved web":    `KeyRequest by olga unknown: {"reason":"We know them"}`,
-			"request.refused app":     `KeyRequest by olga unknown: {"reason":"Use web"}`,
-			"request.withdrawn web":   `KeyRequest by olga unknown: {}`,
+			"request.created web":     `KeyRequest by jane other: {"lifetime":"30d","permissions":["read"],"projects":["marketing"],"useCase":"The shop"}`,
+			"request.approved web":    `KeyRequest by olga other: {"reason":"We know them"}`,
+			"request.refused app":     `KeyRequest by olga other: {"reason":"Use web"}`,
+			"request.withdrawn web":   `KeyRequest by olga other: {}`,
 			"request.ended undecided": `KeyRequest by  keyward: {"how":"Expired"}`,
 			"request.ended deleted":   `KeyRequest by  unknown: {"how":"Deleted"}`,
 		} {
@@ -267,6 +267,59 @@ var _ = Describe("The log of a Group with requests for keys", func() {
 			}
 		}
 		Expect(how).To(Equal(map[string]string{"app": `{"how":"Deleted"}`, "web": `{"how":"Expired"}`}))
+	})
+
+	It("has how each step was taken, where admission has recorded it", func(ctx SpecContext) {
+		const pipeline = "system:serviceaccount:argocd:argocd-application-controller"
+		asked := map[string]struct {
+			user, manager string
+			via           v1alpha1.Via
+		}{
+			"plugin": {"jane", "keyward-cli", v1alpha1.ViaKubectl}, "kubectl": {"jane", "kubectl-create", v1alpha1.ViaKubectl},
+			"console": {"jane", "keyward-console", v1alpha1.ViaConsole}, "helm": {"jane", "helm", v1alpha1.ViaHelm},
+			"argocd": {pipeline, "argocd-controller", v1alpha1.ViaGitOps}, "script": {pipeline, "", v1alpha1.ViaAutomation},
+		}
+		want := map[string]string{}
+		for name, of := range asked {
+			as, _ := testenv.As(of.user)
+			r := request(name)
+			r.Spec.GroupRef = v1alpha1.GroupReference{Namespace: w.Namespace, Name: "acme"}
+			r.Spec.Projects, r.Spec.UseCase = []v1alpha1.ProjectName{"marketing"}, "The shop"
+			Expect(as.Create(ctx, r, client.FieldOwner(of.manager))).To(Succeed())
+			until(ctx, name, v1alpha1.KeyRequestPending)
+			found := review(r)
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(found), found)).To(Succeed())
+			Expect(found.Spec.Request.Via).To(Equal(of.via), name)
+			before := found.DeepCopy()
+			found.Spec.Decision = &v1alpha1.Decision{Verdict: v1alpha1.VerdictRefused, Reason: "No"}
+			Expect(as.Patch(ctx, found, client.MergeFrom(before), client.FieldOwner(of.manager))).To(Succeed())
+			cached(ctx, found)
+			until(ctx, name, v1alpha1.KeyRequestRefused)
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(r), r)).To(Succeed())
+			Expect(r.Status.Decided).To(ConsistOf(HaveField("Via", of.via)), name)
+			for _, kind := range []string{"created", "refused"} {
+				want["request."+kind+" "+name] = of.user + " " + string(of.via)
+			}
+		}
+		By("which a review of an earlier version does not have")
+		earlier := request("earlier")
+		earlier.UID, earlier.CreationTimestamp = "earlier", metav1.NewTime(w.Clock.Now())
+		earlier.Annotations = map[string]string{v1alpha1.AnnotationCreatedBy: "jane"}
+		earlier.Spec.Projects, earlier.Spec.UseCase = []v1alpha1.ProjectName{"marketing"}, "The shop"
+		found := keyrequest.NewReview(earlier, group)
+		Expect(testenv.Admin.Create(ctx, found)).To(Succeed())
+		cached(ctx, found)
+		want["request.created earlier"] = "jane unknown"
+
+		Expect(lookAround(ctx, newWriter(ctx, w))).To(Succeed())
+		events, _ := verify(ctx, w)
+		said := map[string]string{}
+		for _, event := range events {
+			if event.Subject.Kind == "KeyRequest" {
+				said[event.Type.Short()+" "+event.Subject.Name] = event.Actor.User + " " + event.Actor.Via
+			}
+		}
+		Expect(said).To(Equal(want))
 	})
 
 	It("says who has changed whether keys can be requested", func(ctx SpecContext) {

@@ -91,7 +91,7 @@ var (
 	person   = Actor{User: "jane@acme.example", Groups: []string{"platform", "system:authenticated"}, Via: ViaKubectl}
 	pipeline = Actor{User: "system:serviceaccount:argocd:application-controller", Groups: []string{"system:serviceaccounts"}, Via: ViaGitOps}
 	keyward  = Actor{Via: ViaKeyward}
-	decider  = Actor{User: "olga@acme.example", Via: ViaUnknown}
+	decider  = Actor{User: "olga@acme.example", Via: ViaConsole}
 )
 
 const (
@@ -174,7 +174,7 @@ var catalogue = []Entry{
 
 	{TypeRequestCreated, kindRequest, activityCreate, informational, "a key of the Group was requested; the actor is who asks", "at which it was requested",
 		RequestCreated{Projects: []string{"marketing"}, Permissions: []string{"read"}, UseCase: "The shop shows scenes", Lifetime: "90d"},
-		Actor{User: "joe@shop.example", Via: ViaUnknown}},
+		Actor{User: "joe@shop.example", Via: ViaKubectl}},
 	{TypeRequestApproved, kindRequest, activityActivate, informational,
 		"a request was approved, so that its key is created; the actor is who decided, which is Keyward's manager where the Group decides by its policy",
 		ofDecision, RequestDecided{Reason: "The shop is a customer"}, decider},

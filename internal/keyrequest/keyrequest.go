@@ -161,12 +161,20 @@ func NewReview(request *v1alpha1.KeyRequest, group *v1alpha1.Group) *v1alpha1.Ke
 	review.Spec = v1alpha1.KeyRequestReviewSpec{
 		Request: v1alpha1.RequestIdentity{
 			Namespace: request.Namespace, Name: request.Name, UID: request.UID, At: request.CreationTimestamp,
-			By: clip(request.Annotations[v1alpha1.AnnotationCreatedBy], 1024),
+			By: clip(request.Annotations[v1alpha1.AnnotationCreatedBy], 1024), Via: knownVia(request.Annotations[v1alpha1.AnnotationCreatedVia]),
 		},
 		Group:    v1alpha1.GroupIdentity{Name: group.Name, UID: group.UID},
 		Projects: request.Spec.Projects, Permissions: request.Spec.Permissions, UseCase: request.Spec.UseCase, Lifetime: request.Spec.Lifetime,
 	}
 	return review
+}
+
+// knownVia returns how a request was made. Admission has stamped it; a request from before that has what its user wrote there, or nothing.
+func knownVia(text string) v1alpha1.Via {
+	if via := v1alpha1.Via(text); via.Known() {
+		return via
+	}
+	return ""
 }
 
 // Key returns the ApiKey of a review that was approved. It is made of the review and the Group alone. The problem says why there is none.

@@ -174,6 +174,19 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// TestReviewHasHow: how a request was made is one of the words that the schema knows, also where somebody has written another one.
+func TestReviewHasHow(t *testing.T) {
+	for text, want := range map[string]v1alpha1.Via{
+		"console": v1alpha1.ViaConsole, "": "", "Console": "", "keyward": "", "unknown": "", strings.Repeat("x", 5000): "",
+	} {
+		f := facts()
+		f.Request.Annotations[v1alpha1.AnnotationCreatedVia] = text
+		if got := keyrequest.NewReview(f.Request, f.Group).Spec.Request.Via; got != want {
+			t.Errorf("%.20q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestReviewName(t *testing.T) {
 	if name := keyrequest.ReviewName("a", "b"); name != keyrequest.ReviewName("a", "b") || len(name) != 32 ||
 		name == keyrequest.ReviewName("a", "c") || name == keyrequest.ReviewName("c", "b") || name == keyrequest.ReviewName("b", "a") {

@@ -20,7 +20,7 @@ func (s stamp) recordChange(request admission.Request, old, object *unstructured
 	const name = v1alpha1.AnnotationChanges
 	change := specchange.Change{
 		Generation: 1, Spec: true, At: s.clock.Now().UTC().Truncate(time.Millisecond), User: request.UserInfo.Username,
-		Groups: request.UserInfo.Groups, Via: specchange.Via(request.UserInfo.Username, fieldManager(request)),
+		Groups: request.UserInfo.Groups, Via: via(request),
 	}
 	var before map[string]any
 	annotations := map[string]string(nil)
@@ -72,6 +72,11 @@ func generationOf(object *unstructured.Unstructured) int64 {
 	default:
 		return 0
 	}
+}
+
+// via returns how the user of a request makes it.
+func via(request admission.Request) string {
+	return specchange.Via(request.UserInfo.Username, fieldManager(request))
 }
 
 // fieldManager returns the field manager that the client of a request names.

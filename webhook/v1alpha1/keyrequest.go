@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyrequest"
 )
 
-// requestStamp annotates KeyRequests with the user who created them.
+// requestStamp annotates KeyRequests with the user who created them, and how.
 type requestStamp struct{}
 
 // Handle implements admission.Handler.
@@ -33,9 +33,12 @@ func (requestStamp) Handle(ctx context.Context, request admission.Request) admis
 		if err := json.Unmarshal(request.OldObject.Raw, &old.Object); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
-		warnings = keepStamp(old, object, v1alpha1.AnnotationCreatedBy, old.GetAnnotations()[v1alpha1.AnnotationCreatedBy])
+		for _, name := range []string{v1alpha1.AnnotationCreatedBy, v1alpha1.AnnotationCreatedVia} {
+			warnings = append(warnings, keepStamp(old, object, name, old.GetAnnotations()[name])...)
+		}
 	} else {
 		annotate(object, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
+		annotate(object, v1alpha1.AnnotationCreatedVia, via(request))
 	}
 	stamped, err := json.Marshal(object.Object)
 	if err != nil {

@@ -78,6 +78,48 @@ var _ = Describe("Requests for keys", func() {
 		Expect(request.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCreatedBy, "jane"))
 	})
 
+	DescribeTable("are stamped with how they were made and decided about, and keep that",
+		func(ctx SpecContext, user, manager string, via v1alpha1.Via) {
+			const name = v1alpha1.AnnotationCreatedVia
+			forged := v1alpha1.ViaGitOps
+			if via == forged {
+				forged = v1alpha1.ViaKubectl
+			}
+			as, warned := testenv.As(user)
+			request := here("web")
+			request.Annotations = map[string]string{name: string(forged)}
+			Expect(as.Create(ctx, request, client.FieldOwner(manager))).To(Succeed())
+			Expect(request.Annotations).To(HaveKeyWithValue(name, string(via)))
+			olga, heard := testenv.As("olga")
+			for _, patch := range []string{`{"keyward.dev/created-via":"` + string(forged) + `"}`, `{"keyward.dev/created-via":null}`, `{"keyward.dev/created-via":""}`} {
+				Expect(olga.Patch(ctx, request, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":`+patch+`}}`)),
+					client.FieldOwner("other"))).To(Succeed())
+				Expect(request.Annotations).To(HaveKeyWithValue(name, string(via)), patch)
+			}
+			Expect(heard.Texts).To(ContainElement(ContainSubstring("metadata.annotations[keyward.dev/created-via]: only admission sets it")))
+
+			warned.Texts = nil
+			review := reviewed(ctx, group, request)
+			Expect(review.Spec.Request.Via).To(Equal(via))
+			Expect(olga.Patch(ctx, review.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"request":{"via":"`+string(forged)+`"}}}`)))).To(
+				MatchError(ContainSubstring("a review is of one request")))
+			before := review.DeepCopy()
+			review.Spec.Decision = &v1alpha1.Decision{Verdict: v1alpha1.VerdictRefused, Reason: "No"}
+			Expect(as.Patch(ctx, review, client.MergeFrom(before), client.FieldOwner(manager))).To(Succeed())
+			Expect(review.Spec.Decided).To(ConsistOf(And(HaveField("By", user), HaveField("Via", via))))
+			before = review.DeepCopy()
+			review.Spec.Decided[0].Via = forged
+			Expect(as.Patch(ctx, review, client.MergeFrom(before))).To(MatchError(ContainSubstring("only admission writes who has decided")))
+		},
+		Entry("with kubectl", "jane", "kubectl-create", v1alpha1.ViaKubectl),
+		Entry("with the plugin", "jane", "keyward-cli", v1alpha1.ViaKubectl),
+		Entry("in the console", "jane", "keyward-console", v1alpha1.ViaConsole),
+		Entry("with Helm", "jane", "helm", v1alpha1.ViaHelm),
+		Entry("by Argo CD", "system:serviceaccount:argocd:argocd-application-controller", "argocd-controller", v1alpha1.ViaGitOps),
+		Entry("by a ServiceAccount", "system:serviceaccount:shop:ci", "", v1alpha1.ViaAutomation),
+		Entry("by a user without a name of the client", "jane", "", v1alpha1.ViaOther),
+	)
+
 	It("are decided in one's own name", func(ctx SpecContext) {
 		owner := pipeline(ctx, w, "owner", writesReviews, rule("approve", v1alpha1.GroupVersion.Group, "groups"))
 		review := reviewed(ctx, group, here("web"))

@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// reviewStamp records who has decided what about a request, and when, in spec.decided. Nobody else writes there.
+// reviewStamp records who has decided what about a request, how and when, in spec.decided. Nobody else writes there.
 type reviewStamp struct{ clock clock.PassiveClock }
 
 var errStampForged = errors.New("spec.decided: only admission writes who has decided; leave it as it is, or out of the manifest")
@@ -45,7 +45,9 @@ func (s reviewStamp) Handle(ctx context.Context, request admission.Request) admi
 	was, _, _ := unstructured.NestedString(old.Object, "spec", "decision", "verdict")
 	verdict, _, _ := unstructured.NestedString(object.Object, "spec", "decision", "verdict")
 	if verdict != "" && verdict != was {
-		entry := map[string]any{"verdict": verdict, "by": request.UserInfo.Username, "at": s.clock.Now().UTC().Format(time.RFC3339)}
+		entry := map[string]any{
+			"verdict": verdict, "by": request.UserInfo.Username, "via": via(request), "at": s.clock.Now().UTC().Format(time.RFC3339),
+		}
 		if reason, _, _ := unstructured.NestedString(object.Object, "spec", "decision", "reason"); reason != "" {
 			entry["reason"] = reason
 		}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,15 +56,35 @@ func optionalKeyName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// groupName requires one argument that can be the name of a Group.
+var (
+	errNoGroup       = errors.New("no Group can have such a name: write NAME or NAMESPACE/NAME; " + mayBeKey)
+	errTwoNamespaces = errors.New("NAMESPACE/NAME and --namespace are two namespaces: leave one of them out")
+)
+
+// groupName requires one argument that can be NAME or NAMESPACE/NAME of a Group.
 func groupName(cmd *cobra.Command, args []string) error {
 	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
 		return err
 	}
-	if len(validation.IsDNS1123Subdomain(args[0])) > 0 {
-		return errGroupName
+	if parts := strings.Split(args[0], "/"); len(parts) > 2 || slices.ContainsFunc(parts, notName) {
+		return errNoGroup
+	}
+	if namespace, _, qualified := strings.Cut(args[0], "/"); qualified {
+		if flag := cmd.Flags().Lookup("namespace"); flag != nil && flag.Changed && flag.Value.String() != namespace {
+			return errTwoNamespaces
+		}
 	}
 	return nil
+}
+
+// named returns the name of a Group, and makes the session one about its namespace if the argument has that.
+func (s *session) named(argument string) string {
+	namespace, name, qualified := strings.Cut(argument, "/")
+	if !qualified {
+		return argument
+	}
+	s.namespace = namespace
+	return name
 }
 
 // flagError says what is wrong with a flag, without its value.

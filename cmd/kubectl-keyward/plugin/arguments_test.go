@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,5 +111,34 @@ func TestAFullDisk(t *testing.T) {
 		a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: full, ErrOut: &problems}, now: time.Now}
 		code := run(t.Context(), a, []string{verb, key.Name, "-n", live, "--kubeconfig", kubeconfig}, "test")
 		(result{code, "", problems.String()}).expect(t, ExitError, "no space left on device").lacks(t, "--context").lacks(t, text(t, key))
+	}
+}
+
+// TestGroupWithItsNamespace: every verb about a Group takes NAMESPACE/NAME, as lists show it, and no two namespaces.
+func TestGroupWithItsNamespace(t *testing.T) {
+	const in = "qualified"
+	namespace(t, in)
+	audited(t, in, "acme", 5)
+	for _, args := range [][]string{
+		{"usage"}, {"usage", "--days", "3"}, {"audit", "--type", "key.rotated"}, {"audit", "verify"}, {"requests"}, {"billing", "export", "--period", "2026-11"},
+	} {
+		with := func(more ...string) result { return keyward(t, "", slices.Concat(args, more)...) }
+		plain := with("acme", "-n", in)
+		for _, given := range [][]string{{in + "/acme"}, {in + "/acme", "-n", in}} {
+			if got := with(given...); got != plain {
+				t.Errorf("%v %v: %+v, and with -n alone %+v", args, given, got, plain)
+			}
+		}
+		if got := with(in+"/acme", "-n", "default").expect(t, ExitUsage, "are two namespaces"); got.out != "" {
+			t.Errorf("%v: %s", args, got.out)
+		}
+		for _, wrong := range []string{"a/b/c", "/acme", in + "/", "A/acme"} {
+			with(wrong).expect(t, ExitUsage, "write NAME or NAMESPACE/NAME")
+		}
+		with(in+"/nobody").expect(t, ExitError, `in namespace "`+in+`"`)
+	}
+	keyward(t, "", "audit", in+"/acme", "acme-apikey", "--type", "key.rotated").expect(t, 0, "acme-apikey")
+	if offered := keywardRaw(t, "__complete", "--kubeconfig", kubeconfig, "usage", in+"/ac").out; !strings.HasPrefix(offered, in+"/acme") {
+		t.Errorf("completion offers %q", offered)
 	}
 }

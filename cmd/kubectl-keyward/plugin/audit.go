@@ -51,7 +51,7 @@ only its OCSF event. A Group that was deleted is found by its name as long as it
 		if len(args) > 1 {
 			filter.key = args[1]
 		}
-		log, err := s.log(ctx, args[0])
+		log, err := s.log(ctx, s.named(args[0]))
 		if err != nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func (a *app) printEvents(events []groupevent.Event, first bool) error {
 	}
 	for i := range events {
 		e := &events[i]
-		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(e.Actor.User, "-"), e.Actor.Via, e.Details()))
+		rows = append(rows, texts(e.Time.Format(instant), e.Type.Short(), e.Subject.Name, or(exact(e.Actor.User), "-"), e.Actor.Via, e.Details()))
 	}
 	p.table(rows)
 	return a.write(p.Bytes())

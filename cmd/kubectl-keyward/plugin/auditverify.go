@@ -19,7 +19,7 @@ that the log reaches as far as the GroupUsage of the Group says. It shows the fi
 		Args:    groupName, ValidArgsFunction: a.completeGroups,
 	}
 	cmd.RunE = a.withSession(func(ctx context.Context, s *session, args []string) error {
-		log, err := s.log(ctx, args[0])
+		log, err := s.log(ctx, s.named(args[0]))
 		if err != nil {
 			return err
 		}

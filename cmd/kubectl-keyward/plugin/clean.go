@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -49,6 +50,28 @@ func cleaned(text string, instead func(rune) string) string {
 			}
 		}
 		i += size
+	}
+	return out.String()
+}
+
+// escapeLike is what looks like an escape, and is none.
+var escapeLike = regexp.MustCompile(`\\u[0-9a-f]{4}`)
+
+// exact returns the name of a user as it is shown in a table, where no two names look the same to who reads characters: spaces are seen, and are not those between
+// columns. The API server takes any name from an identity provider.
+func exact(name string) string {
+	text := []rune(cleaned(escapeLike.ReplaceAllStringFunc(name, func(found string) string { return `\u005c` + found[1:] }), func(rune) string { return "" }))
+	if name == "-" { // which stands for nobody
+		return `\u002d`
+	}
+	var out strings.Builder
+	for i, r := range text {
+		between := i > 0 && i < len(text)-1 && !unicode.IsSpace(text[i-1]) && !unicode.IsSpace(text[i+1])
+		if unicode.IsSpace(r) && (r != ' ' || !between) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		out.WriteRune(r)
 	}
 	return out.String()
 }

@@ -36,19 +36,21 @@ func (a *app) completeKeys(cmd *cobra.Command, args []string, typed string) ([]s
 	})
 }
 
-// completeGroups offers the Groups of the namespace for the one argument.
+// completeGroups offers the Groups of the namespace for the one argument, or those of the namespace that is typed before a slash.
 func (a *app) completeGroups(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.complete(cmd, func(ctx context.Context, s *session) (names []string) {
+		prefix := typed[:strings.Index(typed, "/")+1]
+		typed = s.named(typed)
 		var groups v1alpha1.GroupList
 		if s.List(ctx, &groups, client.InNamespace(s.namespace)) != nil {
 			return nil
 		}
 		for i := range groups.Items {
 			if group := &groups.Items[i]; strings.HasPrefix(group.Name, typed) {
-				names = append(names, group.Name+"\t"+group.Spec.DisplayName)
+				names = append(names, prefix+group.Name+"\t"+group.Spec.DisplayName)
 			}
 		}
 		return names

@@ -149,7 +149,7 @@ func (a *app) decide(ctx context.Context, s *session, review *v1alpha1.KeyReques
 func (p *page) decided(v *requestView) {
 	p.line("The request %s for a key of Group %s is %s.", p.paint(bold, v.Namespace+"/"+v.Name), v.Group, p.paint(requestStyle(v.State), string(v.State)))
 	rows := [][]cell{
-		texts("Asked by", or(v.By, "unknown")), texts("Projects", strings.Join(v.Projects, ", ")),
+		texts("Asked by", or(exact(v.By), "unknown")), texts("Projects", strings.Join(v.Projects, ", ")),
 		texts("Permissions", or(strings.Join(v.Permissions, ", "), "read")), texts("Lifetime", or(v.Lifetime, "as the Group says")), texts("Use case", v.UseCase),
 	}
 	p.table(rows)

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -17,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/groupevent"
 )
 
 // hostile is a text from another person that would move the cursor, send commands to the terminal, forge a line, or reverse
@@ -187,4 +190,46 @@ func TestEveryTextBecomesHarmless(t *testing.T) {
 			t.Fatalf("%q became %q", was, is)
 		}
 	})
+}
+
+// TestNamesOfUsersDiffer: no two names of users look the same in a table, and none looks like several columns, or like nobody.
+func TestNamesOfUsersDiffer(t *testing.T) {
+	for name, want := range map[string]string{
+		"jane@acme.example": "jane@acme.example", "Jane Doe": "Jane Doe", `CORP\ursula`: `CORP\ursula`, "田中": "田中", "": "", "-": `\u002d`,
+		"jane   kubectl": `jane\u0020\u0020\u0020kubectl`, " jane ": `\u0020jane\u0020`, "jane\ndoe": `jane\u000adoe`, "jane\tdoe": `jane\u0009doe`,
+		"jane\u00a0doe": `jane\u00a0doe`, "jane\u3000doe": `jane\u3000doe`, `jane\u0020`: `jane\u005cu0020`, "\x1b[2J": `\u001b[2J`, "a\u202eb": `a\u202eb`,
+	} {
+		if got := exact(name); got != want {
+			t.Errorf("%q is shown as %s, want %s", name, got, want)
+		}
+	}
+	part := rapid.SampledFrom([]string{"jane", " ", "  ", "\n", "\t", "\u00a0", "\u2003", "\x1b", `\u0020`, `\u`, `\`, "0020", "00", "-", "u", "5c"})
+	drawn := rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(part, 0, 6).Draw(t, "parts"), "") })
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawn.Draw(t, "a"), drawn.Draw(t, "b")
+		if a != b && exact(a) == exact(b) {
+			t.Fatalf("%q and %q are both shown as %s", a, b, exact(a))
+		}
+		p := &page{now: now}
+		p.table([][]cell{texts("TIME", or(exact(a), "-"), "VIA")})
+		if line := strings.TrimSuffix(p.String(), "\n"); len(strings.Split(line, "   ")) != 3 || strings.Contains(line, "\n") {
+			t.Fatalf("%q is shown as several columns: %q", a, line)
+		}
+	})
+}
+
+// TestAuditHasOneActorInALine: the name of a user adds no column and no line to the log.
+func TestAuditHasOneActorInALine(t *testing.T) {
+	p := &app{now: func() time.Time { return now }}
+	var out strings.Builder
+	p.streams.Out = &out
+	event := groupevent.Event{Time: now, Type: groupevent.TypeKeyRevoked, Subject: groupevent.Subject{Name: "web"}, Data: []byte(`{}`),
+		Actor: groupevent.Actor{User: "x   kubectl\n2026-11-21 12:00:00 UTC   key.created   web   jane   kubectl", Via: groupevent.ViaOther}}
+	if err := p.printEvents([]groupevent.Event{event}, true); err != nil {
+		t.Fatal(err)
+	}
+	lines := splitLines(out.String())
+	if len(lines) != 2 || len(regexp.MustCompile(` {2,}`).Split(lines[1], -1)) != 5 {
+		t.Errorf("%q", lines)
+	}
 }

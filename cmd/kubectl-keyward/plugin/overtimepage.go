@@ -30,7 +30,8 @@ var (
 		refusedColumn,
 	}
 	columnsBy = map[string][]column{
-		adminv1.ByDay: append(slices.Clone(dayColumns), publicColumn),
+		adminv1.ByHour: dayColumns[:2],
+		adminv1.ByDay:  append(slices.Clone(dayColumns), publicColumn),
 		adminv1.ByMonth: append(slices.Clone(dayColumns),
 			column{"OVERAGE", "overage_requests", false, func(u *adminv1.UsageAmounts) int64 { return u.OverageRequests }},
 			column{"OVERAGE BYTES", "overage_bytes", true, func(u *adminv1.UsageAmounts) int64 { return u.OverageBytes }},
@@ -41,7 +42,7 @@ var (
 	}
 )
 
-func nameOf(p *adminv1.UsagePoint) string { return p.Day + p.Month + p.Code + p.Origin }
+func nameOf(p *adminv1.UsagePoint) string { return p.Hour + p.Day + p.Month + p.Code + p.Origin }
 
 // linesOf returns a series as lines of CSV.
 func linesOf(s *adminv1.UsageSeries) [][]string {
@@ -60,16 +61,31 @@ func linesOf(s *adminv1.UsageSeries) [][]string {
 	return lines
 }
 
-// overTime writes a series: a sparkline of days or months, a table, the latest first, and the total.
+// sparkWidth is how many characters of a sparkline are in a line: four days of hours.
+const sparkWidth = 96
+
+// isTime reports whether the points of a series are one after the other.
+func isTime(s *adminv1.UsageSeries) bool {
+	return s.By == adminv1.ByHour || s.By == adminv1.ByDay || s.By == adminv1.ByMonth
+}
+
+// overTime writes a series: a sparkline of hours, days or months, a table, the latest first, and the total.
 func (p *page) overTime(s *adminv1.UsageSeries, limit int) {
 	p.line("Group %s by %s (UTC): %s", p.paint(bold, s.Group), s.By, span(s.From, s.To))
-	if s.By == adminv1.ByDay || s.By == adminv1.ByMonth {
+	if isTime(s) {
 		numbersOf, most := []int64{}, int64(0)
 		for i := range s.Points {
 			numbersOf, most = append(numbersOf, s.Points[i].Requests), max(most, s.Points[i].Requests)
 		}
 		p.line("")
-		p.line("%s  at most %s requests a %s", sparkline(numbersOf, p.blocks), numbers(false)(most), s.By)
+		spark, article := []rune(sparkline(numbersOf, p.blocks)), "a"
+		for ; len(spark) > sparkWidth; spark = spark[sparkWidth:] {
+			p.line("%s", string(spark[:sparkWidth]))
+		}
+		if s.By == adminv1.ByHour {
+			article = "an"
+		}
+		p.line("%s  at most %s requests %s %s", string(spark), numbers(false)(most), article, s.By)
 		limit = 0
 	}
 	p.line("")
@@ -89,12 +105,11 @@ func (p *page) points(s *adminv1.UsageSeries, limit int, more string) {
 	if s.Total.PublicRequests == 0 {
 		columns = slices.DeleteFunc(columns, func(c column) bool { return c.title == publicColumn.title })
 	}
-	isTime := s.By == adminv1.ByDay || s.By == adminv1.ByMonth
 	head := texts(strings.ToUpper(s.By))
 	for _, c := range columns {
 		head = append(head, cell{text: c.title})
 	}
-	if isTime {
+	if isTime(s) {
 		slices.Reverse(points)
 	} else {
 		head = append(head, cell{text: "SHARE"})
@@ -113,7 +128,7 @@ func (p *page) points(s *adminv1.UsageSeries, limit int, more string) {
 			}
 			cells = append(cells, cell{text: text(c.of(amounts))})
 		}
-		if !isTime {
+		if !isTime(s) {
 			cells = append(cells, cell{text: share(columns[0].of(amounts), columns[0].of(&s.Total))})
 		}
 		rows = append(rows, cells)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,6 @@ import (
 
 // maxRequestText is how many characters a use case and a reason have at most.
 const maxRequestText = 500
-
-var errNoGroup = errors.New("no Group can have such a name: write NAME or NAMESPACE/NAME; " + mayBeKey)
 
 // asking is what the command line says of a request.
 type asking struct {
@@ -95,10 +94,13 @@ func (w *asking) check() error {
 	return checkText("use-case", w.useCase)
 }
 
-// checkText refuses a text that is too long, or would show a key to all who may read requests.
+// checkText refuses a text that is too long, has what the schema refuses, or would show a key to all who may read requests.
 func checkText(flag, text string) error {
 	if utf8.RuneCountInString(text) > maxRequestText {
 		return usagef("--%s: write at most %d characters", flag, maxRequestText)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) || !utf8.ValidString(text) {
+		return usagef("--%s: this has control characters, which would act on the terminals of others; write text", flag)
 	}
 	if slices.ContainsFunc(strings.Fields(text), keyformat.WellFormed) {
 		return usagef("--%s: this has a key, which others would read; leave it out", flag)

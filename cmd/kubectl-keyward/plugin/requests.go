@@ -20,15 +20,17 @@ import (
 // requestView is what is shown of a KeyRequest or its review, in text and with -o.
 type requestView struct {
 	// Review is the name of the KeyRequestReview, in the namespace of the Group; empty in the view of who asks.
-	Review      string   `json:"review,omitempty"`
-	Group       string   `json:"group"`
-	Namespace   string   `json:"namespace"`
-	Name        string   `json:"name"`
-	By          string   `json:"by,omitempty"`
-	Projects    []string `json:"projects"`
-	Permissions []string `json:"permissions,omitempty"`
-	UseCase     string   `json:"useCase"`
-	Lifetime    string   `json:"lifetime,omitempty"`
+	Review    string `json:"review,omitempty"`
+	Group     string `json:"group"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	By        string `json:"by,omitempty"`
+	// Via is how it was created, by what the client says about itself; empty where that is not known.
+	Via         v1alpha1.Via `json:"via,omitempty"`
+	Projects    []string     `json:"projects"`
+	Permissions []string     `json:"permissions,omitempty"`
+	UseCase     string       `json:"useCase"`
+	Lifetime    string       `json:"lifetime,omitempty"`
 	// State is that of the KeyRequest: Pending while nobody has decided. A review does not know whether the key was created.
 	State   v1alpha1.KeyRequestState `json:"state"`
 	Key     string                   `json:"key,omitempty"`
@@ -44,7 +46,7 @@ func viewOfRequest(request *v1alpha1.KeyRequest) requestView {
 		Group: or(ref.Namespace, request.Namespace) + "/" + ref.Name, Namespace: request.Namespace, Name: request.Name,
 		By: request.Annotations[v1alpha1.AnnotationCreatedBy], Projects: names(request.Spec.Projects), Permissions: names(request.Spec.Permissions),
 		UseCase: request.Spec.UseCase, Lifetime: string(request.Spec.Lifetime), State: request.Status.State, Decided: request.Status.Decided,
-		AskedAt: &request.CreationTimestamp,
+		AskedAt: &request.CreationTimestamp, Via: v1alpha1.Via(request.Annotations[v1alpha1.AnnotationCreatedVia]),
 	}
 	if v.State == "" {
 		v.State = v1alpha1.KeyRequestPending
@@ -62,7 +64,7 @@ func viewOfRequest(request *v1alpha1.KeyRequest) requestView {
 func viewOfReview(review *v1alpha1.KeyRequestReview) requestView {
 	of := &review.Spec.Request
 	v := requestView{
-		Review: review.Name, Group: review.Namespace + "/" + review.Spec.Group.Name, Namespace: of.Namespace, Name: of.Name, By: of.By,
+		Review: review.Name, Group: review.Namespace + "/" + review.Spec.Group.Name, Namespace: of.Namespace, Name: of.Name, By: of.By, Via: of.Via,
 		Projects: names(review.Spec.Projects), Permissions: names(review.Spec.Permissions), UseCase: review.Spec.UseCase,
 		Lifetime: string(review.Spec.Lifetime), State: v1alpha1.KeyRequestPending, Decided: review.Spec.Decided, AskedAt: &of.At,
 	}
@@ -129,8 +131,10 @@ func (a *app) ownRequests(ctx context.Context, s *session) error {
 
 // requestsToDecide lists the reviews of the namespace.
 func (a *app) requestsToDecide(ctx context.Context, s *session, args []string, all bool) error {
+	name := ""
 	if len(args) == 1 {
-		if _, err := s.group(ctx, args[0]); err != nil {
+		name = s.named(args[0])
+		if _, err := s.group(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -145,7 +149,7 @@ func (a *app) requestsToDecide(ctx context.Context, s *session, args []string, a
 	views := []requestView{}
 	for i := range reviews {
 		review := &reviews[i]
-		if (len(args) == 0 || review.Spec.Group.Name == args[0]) && (all || review.Spec.Decision == nil) {
+		if (name == "" || review.Spec.Group.Name == name) && (all || review.Spec.Decision == nil) {
 			views = append(views, viewOfReview(review))
 		}
 	}
@@ -225,7 +229,7 @@ func (p *page) requests(views []requestView, among []v1alpha1.KeyRequestReview) 
 	for i := range views {
 		v := &views[i]
 		row := []cell{{v.named(among), bold}}
-		row = append(row, texts(v.Namespace, or(v.By, "-"), brief(v.Projects), brief(v.Permissions), or(v.Lifetime, "default"), p.when(v.AskedAt, minute))...)
+		row = append(row, texts(v.Namespace, or(exact(v.By), "-"), brief(v.Projects), brief(v.Permissions), or(v.Lifetime, "default"), p.when(v.AskedAt, minute))...)
 		rows = append(rows, append(row, cell{string(v.State), requestStyle(v.State)}, cell{text: shortened(v.UseCase)}))
 	}
 	p.table(rows)

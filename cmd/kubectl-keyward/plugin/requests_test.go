@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,6 +68,7 @@ func TestRequest(t *testing.T) {
 		"no lifetime":       {append(enough, "--lifetime", "soon"), "--lifetime: write a duration such as 90d"},
 		"a short lifetime":  {append(enough, "--lifetime", "0s"), "--lifetime: write a duration such as 90d"},
 		"no name":           {append([]string{"A_b"}, enough...), "no KeyRequest can have such a name"},
+		"an escape":         {[]string{"--project", "marketing", "--use-case", "The shop\x1b[2J"}, "--use-case: this has control characters"},
 		"no project's name": {[]string{"--project", "a_b", "--use-case", "The shop"}, "--project: this is no name"},
 	} {
 		t.Run(name, func(t *testing.T) { ask(test.args...).expect(t, ExitUsage, test.want).lacks(t, "_b") })
@@ -139,6 +141,7 @@ func TestRequests(t *testing.T) {
 	decide("approve", "acme/nothing").expect(t, ExitError, "there is no such request", "kubectl keyward requests --all")
 	decide("approve", "a_b/c").expect(t, ExitUsage, "write GROUP/NAME").lacks(t, "a_b")
 	decide("refuse", "acme/web").expect(t, ExitUsage, "--reason: say why")
+	decide("refuse", "acme/web", "--reason", "No\x1b[2J").harmless(t).expect(t, ExitUsage, "--reason: this has control characters")
 	decide("refuse", "acme/web", "--reason", strings.Repeat("x", 501)).expect(t, ExitUsage, "at most 500 characters")
 	decide("withdraw", "acme/web").expect(t, ExitRefused, "only an approval can be withdrawn; refuse it")
 
@@ -224,7 +227,13 @@ func TestADecisionIsAboutWhatWasRead(t *testing.T) {
 // TestTextsOfRequestsAreOnlyTexts: neither who asks nor who decides gives orders to the other's terminal.
 func TestTextsOfRequestsAreOnlyTexts(t *testing.T) {
 	group, asks := owned(t, "hostile-requests")
-	review := asked(t, group, asks, "web", at(-day), func(s *v1alpha1.KeyRequestSpec) { s.UseCase = hostile })
+	accepted := strings.Map(func(r rune) rune { // by the schema
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, hostile)
+	review := asked(t, group, asks, "web", at(-day), func(s *v1alpha1.KeyRequestSpec) { s.UseCase = accepted })
 	request := &v1alpha1.KeyRequest{}
 	if err := admin.Get(t.Context(), keyOf(asks, "web"), request); err != nil {
 		t.Fatal(err)
@@ -246,7 +255,7 @@ func TestTextsOfRequestsAreOnlyTexts(t *testing.T) {
 	for _, args := range [][]string{
 		append([]string{"requests"}, of...), append([]string{"requests", "-o", "json"}, of...), {"requests", "--mine", "-n", asks},
 		{"requests", "--mine", "-n", asks, "-o", "yaml"},
-		append([]string{"approve", "acme/web", "--reason", hostile}, of...), append([]string{"withdraw", review.Name, "--yes", "-o", "json"}, of...),
+		append([]string{"approve", "acme/web", "--reason", accepted}, of...), append([]string{"withdraw", review.Name, "--yes", "-o", "json"}, of...),
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			if r := keyward(t, "", args...).harmless(t); !strings.Contains(r.out, "FORGED") {

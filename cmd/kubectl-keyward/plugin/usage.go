@@ -3,7 +3,6 @@ package plugin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -76,27 +75,37 @@ type keyUseView struct {
 }
 
 func (a *app) usage() *cobra.Command {
-	limit, over := 0, &overTime{}
+	limit, over, hours := 0, &overTime{}, &hourly{}
 	cmd := a.withGroup(&cobra.Command{
 		Use:   "usage GROUP",
-		Short: "Show a Group's month at a glance, or its use over time: by day, month, code, origin or key",
+		Short: "Show a Group's month at a glance, or its use over time: by day, hour, month, code, origin or key",
 		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys. With --days, --month or --by: its use over time.
 
 Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear: it extends the use
 until now to the whole period. What is shown of keys may be some minutes old. Numbers of origins are approximate: of a day, only the
-busiest three are kept, of a month ten.`,
+busiest three are kept, of a month ten.
+
+With --hours: its use by hour, where the usage store is Redis or Valkey. The manager is asked at --manager, with the token of your kubeconfig,
+or that of --token-file.`,
 		Example: `  kubectl keyward -n acme usage acme
   kubectl keyward -n acme usage acme -o wide
   kubectl keyward -n acme usage acme --days 30
   kubectl keyward -n acme usage acme --by origin --month 2026-10
-  kubectl keyward -n acme usage acme --by month -o csv`,
+  kubectl keyward -n acme usage acme --by month -o csv
+  kubectl keyward -n acme usage acme --hours 24 --manager https://keyward-usage.keyward-system.svc:9448 --manager-ca-file ca.crt`,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usagef("--limit: write how many keys to show, or 0 for all")
 			}
+			if err := hours.check(cmd, a.output); err != nil || hours.wanted {
+				return err
+			}
 			return over.check(cmd, a.output, a.now())
 		},
 	}, func(ctx context.Context, s *session, group *v1alpha1.Group) error {
+		if hours.wanted {
+			return a.usageByHour(ctx, s, group, hours)
+		}
 		if over.wanted {
 			return a.usageOverTime(ctx, s, group, over, limit)
 		}
@@ -114,6 +123,7 @@ busiest three are kept, of a month ten.`,
 	})
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys, codes or origins to show in text, those with the most requests; 0 is all")
 	over.addFlags(cmd)
+	hours.addFlags(cmd)
 	return cmd
 }
 
@@ -292,5 +302,3 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 		add(false, v1alpha1.ReasonKeyLimitReached, "no key slot is left for another ApiKey")
 	}
 }
-
-var errGroupName = errors.New("no Group can have such a name: write the name alone, and its namespace with -n; " + mayBeKey)

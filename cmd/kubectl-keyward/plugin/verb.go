@@ -36,7 +36,7 @@ func (a *app) withKey(cmd *cobra.Command, run func(context.Context, *session, *v
 func (a *app) withGroup(cmd *cobra.Command, run func(context.Context, *session, *v1alpha1.Group) error) *cobra.Command {
 	cmd.Args, cmd.ValidArgsFunction = groupName, a.completeGroups
 	cmd.RunE = a.withSession(func(ctx context.Context, s *session, args []string) error {
-		group, err := s.group(ctx, args[0])
+		group, err := s.group(ctx, s.named(args[0]))
 		if err != nil {
 			return err
 		}

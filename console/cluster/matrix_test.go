@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -345,6 +346,14 @@ var _ = Describe("The pages", func() {
 				platform := v.get(place.Platform)
 				g.Expect(platform.Code == http.StatusOK).To(Equal(who.may(readInstallation)))
 				g.Expect(strings.Contains(platform.Body.String(), "keyward-installation-reader")).To(Equal(!who.may(readInstallation)), "how to get there")
+				if strings.HasSuffix(who.name, "reads Secrets") { // a right that no page shows
+					as, _ := testenv.AsUser(user)
+					review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+						ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: w.Namespace, Verb: "get", Resource: "secrets"},
+					}}
+					g.Expect(as.Create(ctx, review)).To(Succeed())
+					g.Expect(review.Status.Allowed).To(BeTrue())
+				}
 			}).Should(Succeed())
 			found := v.get("/?search=" + url.QueryEscape(w.Namespace+"/")).Body.String()
 			Expect(strings.Contains(found, place.Group{Namespace: w.Namespace, Name: "acme"}.Of())).To(Equal(who.sees), found)

@@ -35,16 +35,16 @@ var _ = Describe("Revocations", func() {
 		clock.SetTime(later.Add(-time.Second)) // in the same minute: what was read still holds
 	})
 
-	It("refuses at each replica what was ended at one, within a second", func(ctx SpecContext) {
+	It("refuses at each replica what was ended at one", func(ctx SpecContext) {
 		Expect(a.isEnded("ada", "one", later)(Default)).To(BeFalse())
 		Expect(b.isEnded("ada", "one", later)(Default)).To(BeFalse())
 		Expect(a.EndSession(ctx, "one", later.Add(session.Most))).To(Succeed())
 		Expect(a.isEnded("ada", "one", later)(Default)).To(BeTrue(), "here at once")
-		Eventually(b.isEnded("ada", "one", later)).WithTimeout(time.Second).Should(BeTrue())
+		Eventually(b.isEnded("ada", "one", later)).Should(BeTrue())
 		Expect(b.isEnded("ada", "two", later)(Default)).To(BeFalse())
 
 		Expect(b.EndPerson(ctx, "ada", later)).To(Succeed())
-		Eventually(a.isEnded("ada", "two", later)).WithTimeout(time.Second).Should(BeTrue())
+		Eventually(a.isEnded("ada", "two", later)).Should(BeTrue())
 		Expect(a.isEnded("ada", "three", later.Add(time.Second))(Default)).To(BeFalse(), "who signs in again")
 		Expect(a.isEnded("bob", "four", later)(Default)).To(BeFalse())
 	})
@@ -93,8 +93,8 @@ var _ = Describe("Revocations", func() {
 		all.Wait()
 		for _, of := range []*replica{a, b} {
 			for n := range each {
-				Eventually(of.isEnded("ada", fmt.Sprint("a", n), later)).WithTimeout(time.Second).Should(BeTrue())
-				Eventually(of.isEnded("ada", fmt.Sprint("b", n), later)).WithTimeout(time.Second).Should(BeTrue())
+				Eventually(of.isEnded("ada", fmt.Sprint("a", n), later)).Should(BeTrue())
+				Eventually(of.isEnded("ada", fmt.Sprint("b", n), later)).Should(BeTrue())
 			}
 		}
 	})
@@ -116,7 +116,7 @@ var _ = Describe("Revocations", func() {
 	DescribeTable("refuses everybody while the ConfigMap has what no console writes, and says how to fix it",
 		func(ctx SpecContext, change func(*corev1.ConfigMap), says string) {
 			edit(ctx, namespace, change)
-			Eventually(a.Check).WithTimeout(time.Second).Should(MatchError(And(ContainSubstring(says), ContainSubstring("remove its data"))))
+			Eventually(a.Check).Should(MatchError(And(ContainSubstring(says), ContainSubstring("remove its data"))))
 			_, err := a.Revoked(ctx, "ada", "one", later)
 			Expect(apierrors.IsServiceUnavailable(err)).To(BeTrue())
 			Expect(a.EndSession(ctx, "one", later.Add(session.Most))).To(MatchError(ContainSubstring(says)), "it overwrites nothing")
@@ -139,7 +139,7 @@ var _ = Describe("Revocations", func() {
 	It("refuses while the ConfigMap is gone, and begins a new list when it is back", func(ctx SpecContext) {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 		Expect(testenv.Admin.Delete(ctx, object)).To(Succeed())
-		Eventually(a.Check).WithTimeout(time.Second).Should(MatchError(Or(ContainSubstring("deleted"), ContainSubstring("not found"))))
+		Eventually(a.Check).Should(MatchError(Or(ContainSubstring("deleted"), ContainSubstring("not found"))))
 		Expect(a.EndSession(ctx, "one", later.Add(session.Most))).To(MatchError(ContainSubstring("not found")), "it creates nothing")
 		Expect(testenv.Admin.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})).To(Succeed())
 		a.ready()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -167,7 +169,13 @@ func (h *hand) reach(what string) {
 		h.t.Fatalf("the page has no %s: %s", what, h.page())
 	}
 	if !h.keyboard {
-		at := read[[]float64](h, "{const e = "+what+`; e.scrollIntoView({block: "center"}); const b = e.getClientRects()[0]; [b.left + b.width / 2, b.top + b.height / 2]}`)
+		where := "{const e = " + what + `; e.scrollIntoView({block: "center"}); const b = e.getClientRects()[0]; [b.left + b.width / 2, b.top + b.height / 2]}`
+		at := read[[]float64](h, where)
+		for still := false; !still; { // a page that has just become current moves
+			time.Sleep(100 * time.Millisecond)
+			now := read[[]float64](h, where)
+			at, still = now, slices.Equal(at, now)
+		}
 		h.do(chromedp.MouseClickXY(at[0], at[1]))
 		return
 	}

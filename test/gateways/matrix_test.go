@@ -21,7 +21,7 @@ import (
 const patience = 60 * time.Second
 
 // bodyless is how long to wait for a response that needs no body.
-const bodyless = 3 * time.Second
+const bodyless = 15 * time.Second
 
 // row is something that clients do, and its outcome.
 type row struct {

@@ -11,7 +11,6 @@ import (
 	"html"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -33,6 +32,7 @@ import (
 	"github.com/keyward-dev/keyward/console/person"
 	"github.com/keyward-dev/keyward/console/program"
 	"github.com/keyward-dev/keyward/console/web"
+	"github.com/keyward-dev/keyward/hack/ports"
 )
 
 const secret = "s3cret-of-the-client"
@@ -157,12 +157,11 @@ func start(t *testing.T, how string) *world {
 // free is an address that nobody listens at: the provider has to know the console's before that starts.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // send sends a request as a browser does, and returns where it ended.

@@ -110,7 +110,7 @@ func TestRotateThatWaitsForAnOverlap(t *testing.T) {
 	for range 4 {
 		inLive(t, "", "rotate", key.Name).expect(t, 0)
 	}
-	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "waits until one of 4 overlaps ends",
+	inLive(t, "", "rotate", key.Name, "--timeout", "15s").expect(t, ExitTimeout, "waits until one of 4 overlaps ends",
 		"rotate "+key.Name+" --overlap 0s").
 		lacks(t, "has not looked at it")
 	inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes").expect(t, 0, "is rotated")
@@ -121,7 +121,7 @@ func TestATimeoutSaysWhatTheManagerSays(t *testing.T) {
 	namespace(t, "content")
 	key := object(t, "content", "web", func(*v1alpha1.ApiKey) {})
 	results := make(chan result, 1)
-	go func() { results <- keyward(t, "", "rotate", "web", "-n", "content", "--timeout", "3s") }()
+	go func() { results <- keyward(t, "", "rotate", "web", "-n", "content", "--timeout", "15s") }()
 	eventually(t, "it is declared", func() bool { return current(t, key).Annotations[v1alpha1.AnnotationRotateRequestedAt] != "" })
 	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and is left as it is")
 	key.Status.Conditions[0].ObservedGeneration = key.Generation

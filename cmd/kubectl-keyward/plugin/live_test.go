@@ -99,7 +99,7 @@ func TestRotateWithoutAnybodyToAcknowledge(t *testing.T) {
 	silence := obey(t, server(t, "slow"))
 	key := grown(t, mounted)
 	silence()
-	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "slow", "will continue: kubectl keyward -n live status")
+	inLive(t, "", "rotate", key.Name, "--timeout", "15s").expect(t, ExitTimeout, "slow", "will continue: kubectl keyward -n live status")
 	inLive(t, "", "status", key.Name).expect(t, 0, "Pending", "waiting for slow")
 }
 

@@ -58,6 +58,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	muteLibraries()
+	completionPatience = time.Minute // what is completed is tested, not how soon
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		os.Exit(m.Run()) // without a cluster, whose processes would keep the pipes of a fuzz worker open for ever
 	}

@@ -26,6 +26,7 @@ var (
 
 // TestNode is a single test, because starting a cluster and installing Keyward takes most of the time.
 func TestNode(t *testing.T) {
+	t.Parallel() // with TestReadHowTo, which waits for Pods most of the time, on a node of its own
 	c := startCluster(t, "--kubelet-sync", kubeletSync())
 	c.install(t)
 	t.Run("Pod Security is enforced", c.testPodSecurity)

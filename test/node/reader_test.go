@@ -27,6 +27,7 @@ func TestReadHowTo(t *testing.T) {
 	if _, err := exec.LookPath("jq"); err != nil {
 		t.Fatalf("%v: hack/install-node.sh installs it", err)
 	}
+	t.Parallel()
 	c := startCluster(t)
 	c.loadReleases(t, "v0.1.0", "v0.1.1")
 	shell := reader.Start(t, reader.Setup{

@@ -64,11 +64,13 @@ func TestConnectionsOfProxiesStayOpen(t *testing.T) {
 }
 
 func connectionsOfProxiesStayOpen(t *testing.T, flag string) {
+	t.Parallel()
 	certFile, keyFile, roots := writeCertificate(t)
 	for name, flags := range map[string][]string{"plain": nil, "tls": {"--tls-cert-file=" + certFile, "--tls-key-file=" + keyFile}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m, key := fakemanager.Start(t), fixture.Mint(t)
-			v := start(t, configFor(t, m, append(flags, flag, "--shutdown-delay=2s", "--upstream=http://127.0.0.1:9")...))
+			v := start(t, configFor(t, m, append(flags, flag, "--shutdown-delay=4s", "--upstream=http://127.0.0.1:9")...))
 			m.Next().Send(catchUp(key))
 			waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })
 			conn, err := net.Dial("tcp", v.addresses.HTTP.String())

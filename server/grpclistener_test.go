@@ -241,7 +241,8 @@ func TestRequestThatNeverEndsIsCut(t *testing.T) {
 		"many access logs": {[]string{"--envoy-access-log"}, 17},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := start(t, configFor(t, fakemanager.Start(t), append(c.flags, "--read-header-timeout=1s")...))
+			t.Parallel()
+			v := start(t, configFor(t, fakemanager.Start(t), append(c.flags, "--read-header-timeout=5s")...))
 			few := open(t, v, 16)
 			h := open(t, v, c.streams)
 			waitFor(t, "the connection is cut", func() bool { return isCut(h) })

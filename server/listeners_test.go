@@ -35,8 +35,7 @@ func running(t *testing.T, args ...string) (*validator, keyformat.Key) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))
 	})
 	v := start(t, configFor(t, m, append(args, "--upstream="+reporting)...))
-	m.Next().Send(catchUp(key))
-	waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })
+	m.Next().Send(catchUp(key)) // it is ready before it acknowledges that
 	return v, key
 }
 
@@ -115,10 +114,11 @@ func TestHeadersWithoutEnd(t *testing.T) {
 
 // TestTimeouts lets one client send its headers slowly, and another one no second request.
 func TestTimeouts(t *testing.T) {
-	v, key := running(t, "--read-header-timeout=50ms", "--idle-timeout=50ms")
+	v, _ := running(t, "--read-header-timeout=50ms", "--idle-timeout=10m")
 	if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost:"); status != 0 {
 		t.Errorf("the response to half a header is %d", status)
 	}
+	v, key := running(t, "--idle-timeout=2s")
 	s := dial(t, v.addresses.Proxy)
 	if status, _ := s.ask(request(key)); status != http.StatusOK {
 		t.Fatalf("status %d", status)
@@ -146,7 +146,8 @@ func TestNewConnectionsMayWait(t *testing.T) {
 			return &session{t, secured, bufio.NewReader(secured)}
 		}
 		t.Run(name, func(t *testing.T) {
-			const headers = 200 * time.Millisecond
+			t.Parallel()
+			const headers = time.Second
 			v, key := running(t, append(flags, "--read-header-timeout="+headers.String(), "--idle-timeout=10m")...)
 			for text, want := range map[string]int{request(key): http.StatusOK, "GET /x HTTP/1.1\r\nHost:": 0} {
 				s := connect(v)
@@ -164,7 +165,7 @@ func TestNewConnectionsMayWait(t *testing.T) {
 					t.Errorf("one without a handshake gets %v, %v", n, err)
 				}
 			}
-			v, _ = running(t, append(flags, "--read-header-timeout=10m", "--idle-timeout=50ms")...)
+			v, _ = running(t, append(flags, "--read-header-timeout=10m", "--idle-timeout=1s")...)
 			if n, err := connect(v).in.ReadByte(); err == nil || os.IsTimeout(err) {
 				t.Errorf("one that stays silent gets %v, %v", n, err)
 			}
@@ -197,8 +198,8 @@ func unhex(t *testing.T, text string) string {
 
 func TestProxyProtocol(t *testing.T) {
 	const signature = "0D0A0D0A000D0A515549540A"
-	trusting, key := running(t, "--proxy-protocol", "--trusted-proxies=127.0.0.0/8", "--read-header-timeout=100ms",
-		"--max-failures-per-minute=1")
+	trusting, key := running(t, "--proxy-protocol", "--trusted-proxies=127.0.0.0/8", "--max-failures-per-minute=1")
+	hasty, _ := running(t, "--proxy-protocol", "--trusted-proxies=127.0.0.0/8", "--read-header-timeout=100ms")
 	distrusting, other := running(t, "--proxy-protocol", "--trusted-proxies=10.0.0.0/8")
 	v2 := unhex(t, signature+"21 11 000C C0000202 7F000001 1267 1F90")
 	for _, c := range []struct {
@@ -218,11 +219,13 @@ func TestProxyProtocol(t *testing.T) {
 		{"slow", "PROXY TCP4 192.", 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text := c.header
-			if c.name != "slow" && !strings.HasPrefix(c.name, "half") {
+			at, text := trusting, c.header
+			if c.name == "slow" || strings.HasPrefix(c.name, "half") {
+				at = hasty
+			} else {
 				text += request(key, "X-Forwarded-For: 198.51.100.7")
 			}
-			if status, body := dial(t, trusting.addresses.Proxy).ask(text); status != c.want || c.want != 0 &&
+			if status, body := dial(t, at.addresses.Proxy).ask(text); status != c.want || c.want != 0 &&
 				!strings.HasSuffix(body, c.client) {
 				t.Errorf("%d %s", status, body)
 			}

@@ -204,10 +204,11 @@ func TestShutdownDropsNothing(t *testing.T) {
 }
 
 func shutdownDropsNothing(t *testing.T, flag string) {
+	t.Parallel()
 	m := fakemanager.Start(t)
 	key := fixture.Mint(t)
 	arrived, release := make(chan struct{}, 8), make(chan struct{})
-	v := start(t, configFor(t, m, flag, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	v := start(t, configFor(t, m, flag, "--shutdown-delay=5s", "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			arrived <- struct{}{}
 			<-release

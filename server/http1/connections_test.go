@@ -99,6 +99,7 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	l.awaitPhase(t, said, idle)
 
 	// No head is overdue: first has been idle the longest.
+	l.of(t, slow).slot.since.Add(int64(time.Hour))
 	fifth := first.more()
 	fifth.get("/")
 	fifth.want("")
@@ -108,8 +109,8 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	l.awaitPhase(t, fifth, idle)
 
 	// The head is overdue: its connection goes before one that has been idle longer.
-	l.of(t, slow).slot.since.Add(-int64(2 * overdue))
-	l.of(t, said).slot.since.Add(-int64(4 * overdue))
+	l.of(t, slow).slot.since.Store(time.Now().Add(-2 * overdue).UnixNano())
+	l.of(t, said).slot.since.Store(time.Now().Add(-4 * overdue).UnixNano())
 	sixth := fifth.more()
 	sixth.get("/")
 	sixth.want("")

@@ -5,9 +5,11 @@ package fakemanager
 import (
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,6 +101,10 @@ func (m *Manager) Stop() { m.server.Stop() }
 func (m *Manager) listen(certificate tls.Certificate, address string) {
 	m.t.Helper()
 	listener, err := new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
+	for end := time.Now().Add(timeout); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond) // while it was stopped, another process was given its port
+		listener, err = new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
+	}
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -ex
 .PHONY: static
 static:
 	@mkdir -p bin/static
-	@go run ./hack/build -name images -ldflags '$(LDFLAGS) $(STATIC)' bin/static/manager=./cmd/manager bin/static/validator=./cmd/validator \
+	@go run ./hack/build -name images -ldflags '$(LDFLAGS) $(STATIC)' bin/static/manager=./cmd/manager bin/static/validator=./cmd/validator bin/static/console=./cmd/console \
 		bin/static/contentserver=./hack/run/contentserver bin/static/app=./test/node/app \
 		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 

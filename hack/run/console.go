@@ -181,7 +181,7 @@ func (r *runner) createVisitor(ctx context.Context) error {
 
 // consoleInstructions say how to sign in.
 func (r *runner) consoleInstructions(kubectl string) string {
-	if _, err := os.Stat(r.local("console", "tls.crt")); errors.Is(err, fs.ErrNotExist) || r.inPods {
+	if _, err := os.Stat(r.local("console", "tls.crt")); errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	return fmt.Sprintf("# The console is at %s (browsers ask whether to trust its certificate). Sign in with the token that this prints:\n"+

@@ -42,7 +42,7 @@ func run(interrupted context.Context, inPods bool) error {
 	}
 	wanted := allPorts
 	if inPods {
-		wanted = forwardedPorts
+		wanted = append([]int{consolePort}, forwardedPorts...)
 		if err := checkNode(interrupted, root); err != nil {
 			return err
 		}

@@ -11,19 +11,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/keyward-dev/keyward/hack/run/processes"
 )
 
 // With --node, everything runs in Pods on a node that devcluster starts, and its ports on this machine lead to Services.
 
-const validatorService = "keyward-validator." + systemNamespace + ".svc"
+const (
+	validatorService = "keyward-validator." + systemNamespace + ".svc"
+	consoleService   = "keyward-console." + systemNamespace + ".svc"
+)
 
 // nodeImages are the images that the node gets, and the static programs that they consist of.
 var nodeImages = [][2]string{
 	{"keyward/manager:latest", "manager"},
 	{"keyward/validator:latest", "validator"},
 	{"keyward/content:latest", "contentserver"},
+	{"keyward/console:latest", "console"},
 }
 
 // workloads are waited for, in this order.
@@ -42,6 +47,7 @@ func (r *runner) startInPods(ctx context.Context) error {
 		r.applySamples,
 		r.awaitKey,
 		r.checkRequests,
+		r.startConsoleInPods,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -56,7 +62,7 @@ func nodeFlags() []string {
 	for _, port := range forwardedPorts {
 		flags = append(flags, fmt.Sprintf("--forward=%d=%s:%d", port, validatorService, port))
 	}
-	return flags
+	return append(flags, fmt.Sprintf("--forward=%d=%s:443", consolePort, consoleService))
 }
 
 // forwardedPorts are the validators' ports.
@@ -91,13 +97,67 @@ func (r *runner) createAdminToken(ctx context.Context) error {
 
 func (r *runner) awaitWorkloads(ctx context.Context) error {
 	for _, workload := range workloads {
-		err := r.kubectl(ctx, "-n", workload[0], "rollout", "status", "deployment/"+workload[1], "--timeout="+startTimeout.String())
-		if err != nil {
+		if err := r.awaitWorkload(ctx, workload[0], workload[1]); err != nil {
 			return err
 		}
-		r.out.line("deployment %s/%s is available", workload[0], workload[1])
 	}
 	return nil
+}
+
+func (r *runner) awaitWorkload(ctx context.Context, namespace, name string) error {
+	if err := r.kubectl(ctx, "-n", namespace, "rollout", "status", "deployment/"+name, "--timeout="+startTimeout.String()); err != nil {
+		return err
+	}
+	r.out.line("deployment %s/%s is available", namespace, name)
+	return nil
+}
+
+// startConsoleInPods starts the console with the same secrets, certificate and visitor as without a node.
+func (r *runner) startConsoleInPods(ctx context.Context) error {
+	for _, step := range []func() error{
+		r.writeConsoleKeys, r.writeConsoleCertificate,
+		func() error { return r.mountAll(ctx, "keyward-console-keys", r.local("console", "keys")) },
+		func() error {
+			return r.mountAll(ctx, "keyward-console-tls", r.local("console", "tls.crt"), r.local("console", "tls.key"))
+		},
+		func() error { return r.createVisitor(ctx) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("prepare the console: %w", err)
+		}
+	}
+	if err := r.apply(ctx, "config/node/console"); err != nil {
+		return err
+	}
+	if err := r.awaitWorkload(ctx, systemNamespace, "keyward-console"); err != nil {
+		return err
+	}
+	if err := r.out.await(ctx, "the console", startTimeout, listens(localAddress(consolePort))); err != nil {
+		return err
+	}
+	r.out.line("the console is up at %s", consoleURL())
+	return nil
+}
+
+// mountAll makes a Secret of files, or of all files of a directory, for Pods to mount. One of an earlier run gets what is new.
+func (r *runner) mountAll(ctx context.Context, name string, paths ...string) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: name}}
+	content := map[string][]byte{}
+	for _, path := range paths {
+		files := []string{path}
+		if found, err := filepath.Glob(filepath.Join(path, "*")); err == nil && len(found) > 0 {
+			files = found
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			content[filepath.Base(file)] = text
+		}
+	}
+	_, err := controllerutil.CreateOrUpdate(ctx, r.objects, secret, func() error { secret.Data = content; return nil })
+	return err
 }
 
 // checkNode looks for what is needed for a node, beside what is always needed.
@@ -105,7 +165,7 @@ func checkNode(ctx context.Context, root string) error {
 	if out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "devcluster"), "check-node").CombinedOutput(); err != nil {
 		return fmt.Errorf("%s", out)
 	}
-	for _, name := range []string{"node/devcluster-node", "static/manager", "static/validator", "static/contentserver"} {
+	for _, name := range []string{"node/devcluster-node", "static/manager", "static/validator", "static/contentserver", "static/console"} {
 		if _, err := os.Stat(filepath.Join(root, "bin", name)); err != nil {
 			return fmt.Errorf("bin/%s is missing: use make run NODE=1, which builds it", name)
 		}

@@ -105,7 +105,7 @@ func (h *hostileGRPC) send(id uint32, size int) {
 	for left := size - 16; left > 0; {
 		n := int64(min(left, len(piece)))
 		late := false
-		timer := time.AfterFunc(200*time.Millisecond, func() { h.mu.Lock(); late = true; h.moved.Broadcast(); h.mu.Unlock() })
+		timer := time.AfterFunc(3*time.Second, func() { h.mu.Lock(); late = true; h.moved.Broadcast(); h.mu.Unlock() })
 		h.mu.Lock()
 		for (h.window < n || h.streams[id] < n) && h.streams[id] >= 0 && !h.ended && !late {
 			h.moved.Wait()

@@ -118,8 +118,8 @@ func TestTimeouts(t *testing.T) {
 	if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost:"); status != 0 {
 		t.Errorf("the response to half a header is %d", status)
 	}
-	v, key := running(t, "--idle-timeout=2s")
-	s := dial(t, v.addresses.Proxy)
+	quiet, key := running(t, "--idle-timeout=3s")
+	s := dial(t, quiet.addresses.Proxy)
 	if status, _ := s.ask(request(key)); status != http.StatusOK {
 		t.Fatalf("status %d", status)
 	}

@@ -99,7 +99,7 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	l.awaitPhase(t, said, idle)
 
 	// No head is overdue: first has been idle the longest.
-	l.of(t, slow).slot.since.Add(int64(time.Hour))
+	l.of(t, slow).slot.since.Add(int64(time.Hour)) // its head is not overdue
 	fifth := first.more()
 	fifth.get("/")
 	fifth.want("")

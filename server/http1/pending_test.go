@@ -27,7 +27,7 @@ func TestStalledStreamIsCut(t *testing.T) {
 	const large = 64 << 20
 	ended := make(chan string, 1)
 	config := Config{IdleTimeout: time.Hour, ReadHeaderTimeout: 50 * time.Millisecond, StreamIdleTimeout: idle, Upgrades: true}
-	_, c := serve(t, config, func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			return
 		}
@@ -60,7 +60,10 @@ func TestStalledStreamIsCut(t *testing.T) {
 			<-written
 			ended <- fmt.Sprint(n, err)
 		}
-	})
+	}
+	_, c := serve(t, config, handler)
+	config.StreamIdleTimeout = 3 * time.Second
+	_, patient := serve(t, config, handler) // for a client that must not be late
 	wait := func(what, want string) {
 		t.Helper()
 		select {
@@ -76,7 +79,7 @@ func TestStalledStreamIsCut(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	for protocol, transport := range map[string]*http.Transport{"HTTP/1": {}, "HTTP/2": {Protocols: protocols}} {
 		t.Cleanup(transport.CloseIdleConnections)
-		ask := func(path string, body io.Reader) *http.Response {
+		ask := func(c *client, path string, body io.Reader) *http.Response {
 			t.Helper()
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.conn.RemoteAddr().String()+path, body)
 			if err != nil {
@@ -88,11 +91,11 @@ func TestStalledStreamIsCut(t *testing.T) {
 			}
 			return response
 		}
-		response := ask("/large", nil)
+		response := ask(c, "/large", nil)
 		wait(protocol+": response is not taken", "")
 		_ = response.Body.Close()
 
-		quiet := ask("/quiet", nil)
+		quiet := ask(c, "/quiet", nil)
 		wait(protocol+": upstream is slow", "<nil>")
 		if body, err := io.ReadAll(quiet.Body); err != nil || string(body) != "quietend" {
 			t.Errorf("%s: %q, %v", protocol, body, err)
@@ -101,22 +104,22 @@ func TestStalledStreamIsCut(t *testing.T) {
 
 		body, client := io.Pipe()
 		go func() {
-			for range 6 {
-				time.Sleep(idle / 2)
+			for range 8 { // longer than the timeout in all
+				time.Sleep(500 * time.Millisecond)
 				_, _ = client.Write([]byte("x"))
 			}
 			_ = client.Close()
 		}()
-		_ = ask("/upload", body).Body.Close()
-		wait(protocol+": body is slow", "6 <nil>")
+		_ = ask(patient, "/upload", body).Body.Close()
+		wait(protocol+": body is slow", "8 <nil>")
 
 		body, client = io.Pipe()
-		_ = ask("/upload", body).Body.Close()
+		_ = ask(c, "/upload", body).Body.Close()
 		wait(protocol+": body does not come", "timeout")
 		_ = client.Close()
 
 		body, client = io.Pipe()
-		begun := ask("/echo", body)
+		begun := ask(c, "/echo", body)
 		in := bufio.NewReader(begun.Body)
 		got := make([]byte, len("begunend"))
 		if _, err := io.ReadFull(in, got); err != nil || string(got) != "begunend" {

@@ -101,7 +101,7 @@ func (m *Manager) Stop() { m.server.Stop() }
 func (m *Manager) listen(certificate tls.Certificate, address string) {
 	m.t.Helper()
 	listener, err := new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
-	for end := time.Now().Add(timeout); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+	for end := time.Now().Add(20 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond) // while it was stopped, another process was given its port
 		listener, err = new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
 	}

@@ -59,6 +59,8 @@ func (d *dying) serve(conn net.Conn) {
 		d.seen = append(d.seen, fmt.Sprintf("%s %s %q", request.Method, request.URL.Path, body))
 		d.mu.Unlock()
 		if i == 0 {
+			// By then the proxy's writer has reported that it is done, or the proxy would not use the connection again.
+			time.Sleep(200 * time.Millisecond)
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		}
 	}

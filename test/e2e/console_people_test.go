@@ -32,11 +32,14 @@ import (
 // visitor is somebody with a browser of their own: an address, a connection and cookies.
 type visitor struct {
 	origin string
+	at     *console // whose address the browser has for the origin
 	group  place.Group
 	key    place.Key // whose page stays open
 	token  string
 	client *http.Client
 	direct *direct
+
+	through *http.Transport
 }
 
 // joinAll gives each ServiceAccount of the namespace a role there, by one binding for all of them.
@@ -52,7 +55,7 @@ func (w *world) joinAll(is role.Role) {
 // visit makes a person, and a browser at an address of the loopback that is only theirs: sign-ins are counted by address.
 func (w *world) visit(c *console, number int) *visitor {
 	w.t.Helper()
-	v := &visitor{origin: c.origin}
+	v := &visitor{origin: c.origin, at: c}
 	name := fmt.Sprintf("person-%03d", number)
 	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})
 	made, err := w.core.CoreV1().ServiceAccounts(w.namespace).CreateToken(w.ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
@@ -69,14 +72,16 @@ func (w *world) visit(c *console, number int) *visitor {
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+number/250), byte(1+number%250))}}
 	through := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: consoleHost, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return from.DialContext(ctx, "tcp", c.pages) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return from.DialContext(ctx, "tcp", v.at.pages)
+		},
 	}
 	w.t.Cleanup(through.CloseIdleConnections)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	v.client = &http.Client{Transport: through, Jar: jar}
+	v.client, v.through = &http.Client{Transport: through, Jar: jar}, through
 	v.direct = w.reach(v.token)
 	return v
 }

@@ -85,18 +85,22 @@ type console struct {
 	health, metrics string
 	origin          string
 	environment     []string // beside that of the test
+	flags           []string // beside those that all have
 }
 
 // startConsole starts a console, which lasts as long as the test. Each has limits of sign-ins of its own.
 func (w *world) startConsole(t testing.TB, environment ...string) *console {
 	t.Helper()
+	c := w.newConsole(t, environment...)
+	c.start()
+	return c
+}
+
+// newConsole is startConsole before the start.
+func (w *world) newConsole(t testing.TB, environment ...string) *console {
+	t.Helper()
 	c := &console{t: t, world: w, dir: t.TempDir(), environment: environment}
-	for _, address := range []*string{&c.pages, &c.health, &c.metrics} {
-		var err error
-		if *address, err = ports.Free(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.listen()
 	c.origin = "https://" + consoleHost + c.pages[len("127.0.0.1"):]
 	secret := make([]byte, keyring.Bytes)
 	_, _ = rand.Read(secret) // never fails
@@ -114,23 +118,35 @@ func (w *world) startConsole(t testing.TB, environment ...string) *console {
 		os.WriteFile(filepath.Join(c.dir, caFile), authority, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	c.start()
-	t.Cleanup(func() { c.kill() })
 	return c
+}
+
+// listen chooses the ports.
+func (c *console) listen() {
+	c.t.Helper()
+	for _, address := range []*string{&c.pages, &c.health, &c.metrics} {
+		var err error
+		if *address, err = ports.Free(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 // start starts it, again with the same secrets.
 func (c *console) start() {
 	c.t.Helper()
 	var err error
-	c.process, err = startProcess(c.world.path("logs"), "console", c.environment, bin("e2e", "keyward-console"),
-		"--origin="+c.origin, "--keys-dir="+filepath.Join(c.dir, "keys"),
-		"--tls-cert="+filepath.Join(c.dir, "tls.crt"), "--tls-key="+filepath.Join(c.dir, "tls.key"),
-		"--api-server="+c.world.config.Host, "--api-server-ca-file="+filepath.Join(c.dir, caFile), "--allow-service-accounts",
-		"--namespace="+c.world.namespace, "--listen="+c.pages, "--health-listen="+c.health, "--metrics-listen="+c.metrics, "--log-level="+highest)
+	c.process, err = startProcess(c.world.path("logs"), "console", c.environment, append([]string{
+		bin("e2e", "keyward-console"), "--origin=" + c.origin, "--keys-dir=" + filepath.Join(c.dir, "keys"),
+		"--tls-cert=" + filepath.Join(c.dir, "tls.crt"), "--tls-key=" + filepath.Join(c.dir, "tls.key"),
+		"--api-server=" + c.world.config.Host, "--api-server-ca-file=" + filepath.Join(c.dir, caFile), "--allow-service-accounts",
+		"--namespace=" + c.world.namespace, "--listen=" + c.pages, "--health-listen=" + c.health, "--metrics-listen=" + c.metrics,
+		"--log-level=" + highest,
+	}, c.flags...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(c.kill)
 	eventually(c.t, "the console", patience, func() error {
 		if c.hasEnded() {
 			return c.complaint()

@@ -147,11 +147,15 @@ func (p *parser) prose(line string) error {
 	}
 	m := directive.FindStringSubmatch(trimmed)
 	if m == nil {
+		if trimmed != "" && p.next.NotTested != "" {
+			return fmt.Errorf("%q is between a comment that says what is not tested and the commands", trimmed)
+		}
 		return nil
 	}
 	if (m[2] == "") != (m[1] == "fails" || m[1] == "example") {
 		return fmt.Errorf("%s says too little or too much", trimmed)
 	}
+	p.blank = true // the comment is over
 	switch m[1] {
 	case "not tested":
 		p.next.NotTested = m[2]

@@ -42,7 +42,10 @@ func TestParse(t *testing.T) {
 	if prints := blocks[3].Prints; len(prints) != 1 || prints[0] != "nothing" {
 		t.Errorf("the commands print %q", prints)
 	}
-	for _, wrong := range []string{"<!-- not tested -->\n", "<!-- fails: surely -->\n", "<!-- prints: this -->\n", "```sh\nfalse\n"} {
+	if direct, err := Parse("<!-- not tested: why -->\n    false\n"); err != nil || len(direct) != 1 || direct[0].NotTested != "why" {
+		t.Errorf("%v, %v", direct, err)
+	}
+	for _, wrong := range []string{"<!-- not tested -->\n", "<!-- fails: surely -->\n", "<!-- not tested: why -->\n\nText.\n\n    false\n", "<!-- prints: this -->\n", "```sh\nfalse\n"} {
 		if _, err := Parse(wrong); err == nil {
 			t.Errorf("%q is accepted", wrong)
 		}

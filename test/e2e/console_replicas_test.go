@@ -114,15 +114,15 @@ func (w *world) createRevocations(dir string) (tokenFile string) {
 	if len(documents) != len(objects) {
 		w.t.Fatalf("there are %d documents", len(documents))
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "keyward-console"}}
-	w.create(account)
+	serviceAccount := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "keyward-console"}}
+	w.create(serviceAccount)
 	for i, object := range objects {
 		if err := yaml.UnmarshalStrict([]byte(strings.ReplaceAll(documents[i], "keyward-system", w.namespace)), object); err != nil {
 			w.t.Fatal(err)
 		}
 		w.create(object)
 	}
-	made, err := w.core.CoreV1().ServiceAccounts(w.namespace).CreateToken(w.ctx, account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	made, err := w.core.CoreV1().ServiceAccounts(w.namespace).CreateToken(w.ctx, serviceAccount.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
